@@ -1,0 +1,68 @@
+/**
+ * Byte strings. Keys travel through the house as latin1 strings: one UTF-16 unit per byte, so they
+ * are immutable, work as Map keys, and `<` compares them as unsigned bytes (the order etcd gives
+ * keys). JavaScriptCore keeps such strings at one byte a unit and compares two 64-byte ones in about
+ * 10 ns, where comparing two Buffers costs 50 ns. Values stay Uint8Array: nobody compares them.
+ */
+
+/** A string whose every char code is a byte, 0 to 255. */
+export type ByteString = string;
+
+/** The bytes of `text`; every char code must be below 256. */
+export function bytesOf(text: ByteString): Buffer {
+  return Buffer.from(text, "latin1");
+}
+
+/** The byte string of `bytes`, or of its part from `start` up to `end`. */
+export function byteStringOf(bytes: Uint8Array, start = 0, end = bytes.length): ByteString {
+  return bufferOf(bytes).toString("latin1", start, end);
+}
+
+/** A Buffer over the same memory: no copy. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  if (Buffer.isBuffer(bytes)) return bytes;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * The smallest byte string greater than every string that starts with `prefix`; undefined where
+ * there is none (the prefix is empty or all 0xff).
+ */
+export function prefixEnd(prefix: ByteString): ByteString | undefined {
+  for (let at = prefix.length - 1; at >= 0; at--) {
+    const code = prefix.charCodeAt(at);
+    if (code < 0xff) return prefix.slice(0, at) + String.fromCharCode(code + 1);
+  }
+  return undefined;
+}
+
+const high = 2 ** 32;
+
+/** `value`, 0 to 2^53-1, as eight big-endian bytes: byte order is numeric order. */
+export function orderedU64(value: number): ByteString {
+  const upper = Math.floor(value / high);
+  return orderedU32(upper) + orderedU32(value - upper * high);
+}
+
+/** The number that `orderedU64` put at `at`. */
+export function readOrderedU64(text: ByteString, at: number): number {
+  return readOrderedU32(text, at) * high + readOrderedU32(text, at + 4);
+}
+
+/** `value`, 0 to 2^32-1, as four big-endian bytes. */
+export function orderedU32(value: number): ByteString {
+  return String.fromCharCode(
+    value >>> 24,
+    (value >>> 16) & 0xff,
+    (value >>> 8) & 0xff,
+    value & 0xff,
+  );
+}
+
+/** The number that `orderedU32` put at `at`. */
+export function readOrderedU32(text: ByteString, at: number): number {
+  return (
+    text.charCodeAt(at) * 0x1000000 +
+    ((text.charCodeAt(at + 1) << 16) | (text.charCodeAt(at + 2) << 8) | text.charCodeAt(at + 3))
+  );
+}

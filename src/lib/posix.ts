@@ -1,0 +1,180 @@
+/** The real disk: POSIX files, through node:fs, and `flock` through bun:ffi. */
+import { dlopen } from "bun:ffi";
+import fs from "node:fs";
+import { type Disk, DiskError, type DiskFile, type DiskLock } from "./disk.ts";
+
+export class PosixDisk implements Disk {
+  create(path: string): DiskFile {
+    return attempt("create", path, () => new PosixFile(path, fs.openSync(path, "wx+", 0o600)));
+  }
+
+  open(path: string): DiskFile {
+    return attempt("open", path, () => new PosixFile(path, fs.openSync(path, "r")));
+  }
+
+  rename(from: string, to: string): void {
+    attempt("rename", from, () => fs.renameSync(from, to));
+  }
+
+  remove(path: string): void {
+    attempt("remove", path, () => fs.unlinkSync(path));
+  }
+
+  list(directory: string): string[] {
+    return attempt("list", directory, () => fs.readdirSync(directory).sort());
+  }
+
+  makeDirectory(path: string): void {
+    attempt("make directory", path, () => fs.mkdirSync(path, { recursive: true, mode: 0o700 }));
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const descriptor = attempt("open directory", path, () => fs.openSync(path, "r"));
+    try {
+      await synced(descriptor, "sync directory", path, fs.fsync);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  }
+
+  lock(path: string): DiskLock | undefined {
+    const descriptor = attempt("lock", path, () => fs.openSync(path, "a", 0o600));
+    if (libc().flock(descriptor, lockExclusive | lockNonBlocking) !== 0) {
+      fs.closeSync(descriptor);
+      return undefined;
+    }
+    return { release: () => fs.closeSync(descriptor) };
+  }
+
+  freeBytes(path: string): number {
+    return attempt("ask for free space of", path, () => {
+      const { bavail, bsize } = fs.statfsSync(path);
+      return bavail * bsize;
+    });
+  }
+}
+
+class PosixFile implements DiskFile {
+  readonly path: string;
+  readonly #descriptor: number;
+
+  constructor(path: string, descriptor: number) {
+    this.path = path;
+    this.#descriptor = descriptor;
+  }
+
+  size(): number {
+    return attempt("stat", this.path, () => fs.fstatSync(this.#descriptor).size);
+  }
+
+  read(target: Uint8Array, offset: number): number {
+    let done = 0;
+    try {
+      while (done < target.length) {
+        const count = fs.readSync(
+          this.#descriptor,
+          target,
+          done,
+          target.length - done,
+          offset + done,
+        );
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      throw diskErrorOf(error, "read", this.path);
+    }
+    return done;
+  }
+
+  write(data: Uint8Array, offset: number): void {
+    let done = 0;
+    try {
+      while (done < data.length) {
+        done += fs.writeSync(this.#descriptor, data, done, data.length - done, offset + done);
+      }
+    } catch (error) {
+      throw diskErrorOf(error, "write", this.path);
+    }
+  }
+
+  async sync(): Promise<void> {
+    await synced(this.#descriptor, "sync", this.path, fs.fdatasync);
+  }
+
+  close(): void {
+    attempt("close", this.path, () => fs.closeSync(this.#descriptor));
+  }
+}
+
+const lockExclusive = 2;
+const lockNonBlocking = 4;
+const fullSync = 51;
+
+type SyncCall = (descriptor: number, done: (error: unknown) => void) => void;
+
+/**
+ * fsync or fdatasync, off the main thread. On macOS both leave data in the drive's cache; only
+ * fcntl F_FULLFSYNC makes it durable.
+ */
+function synced(
+  descriptor: number,
+  operation: string,
+  path: string,
+  call: SyncCall,
+): Promise<void> {
+  if (process.platform === "darwin" && libc().fcntl(descriptor, fullSync) === 0) {
+    return Promise.resolve();
+  }
+  return new Promise((resolve, reject) => {
+    call(descriptor, (error) => {
+      if (error) reject(diskErrorOf(error, operation, path));
+      else resolve();
+    });
+  });
+}
+
+type Libc = {
+  flock(descriptor: number, operation: number): number;
+  fcntl(descriptor: number, command: number): number;
+};
+
+let loaded: Libc | undefined;
+
+/** The C library's few calls that node:fs lacks; opened at first use. */
+function libc(): Libc {
+  loaded ??= open();
+  return loaded;
+
+  function open(): Libc {
+    const names =
+      process.platform === "darwin"
+        ? ["libSystem.B.dylib"]
+        : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+    for (const name of names) {
+      try {
+        return dlopen(name, {
+          flock: { args: ["i32", "i32"], returns: "i32" },
+          fcntl: { args: ["i32", "i32"], returns: "i32" },
+        }).symbols;
+      } catch {
+        // Not this C library: the next name is the other one.
+      }
+    }
+    throw new Error(`no C library found, tried ${names.join(", ")}`);
+  }
+}
+
+function attempt<T>(operation: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw diskErrorOf(error, operation, path);
+  }
+}
+
+function diskErrorOf(error: unknown, operation: string, path: string): Error {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== "string") return error as Error;
+  return new DiskError(code, operation, path, { cause: error });
+}
