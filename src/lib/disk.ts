@@ -72,6 +72,11 @@ export class DiskError extends Error {
   }
 }
 
+/** Another process holds what this one needs for itself alone. The message names it. */
+export class InUseError extends Error {
+  override readonly name = "InUseError";
+}
+
 const hints: Readonly<Record<string, string>> = {
   EACCES: "permission denied: run as the owner of the directory or change its mode",
   EDQUOT: "the disk quota is used up: free space or raise it",
