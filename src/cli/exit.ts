@@ -1,0 +1,50 @@
+/** What the process exits with: one table from what went wrong to the code that says so. */
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import { DiskError, InUseError } from "../lib/disk.ts";
+import { ListenError } from "./listen.ts";
+import { ConfigurationError, UsageError } from "./usage.ts";
+
+/** The codes and what they mean to a script; from 64 on they are those of BSD's sysexits. */
+export const exitCodes = {
+  ok: { code: 0, meaning: "done" },
+  failure: { code: 1, meaning: "an error that no other code describes; the last log line has it" },
+  usage: { code: 2, meaning: "the command line or a T4_* variable is wrong" },
+  corruption: { code: 7, meaning: "a file is damaged; the message names it and the offset" },
+  cannotCreate: { code: 73, meaning: "the data directory cannot be made" },
+  temporary: {
+    code: 75,
+    meaning: "the data directory or a port is in use, or the disk failed: try again later",
+  },
+  permission: { code: 77, meaning: "the user may not read or write a file, or use a port" },
+  configuration: {
+    code: 78,
+    meaning: "a file or address does not fit: foreign or newer data, unreadable certificate",
+  },
+  interrupted: { code: 130, meaning: "SIGINT, after everything was closed in order" },
+  terminated: { code: 143, meaning: "SIGTERM, after everything was closed in order" },
+} as const;
+
+/** The exit code for an error that ends the process. */
+export function exitCodeOf(error: unknown): number {
+  return exitCodes[outcomeOf(error)].code;
+}
+
+function outcomeOf(error: unknown): keyof typeof exitCodes {
+  if (error instanceof UsageError) return "usage";
+  if (error instanceof CorruptionError) return "corruption";
+  if (error instanceof InUseError) return "temporary";
+  if (error instanceof ForeignError || error instanceof ConfigurationError) return "configuration";
+  if (error instanceof DiskError) return diskOutcome(error);
+  if (error instanceof ListenError) return listenOutcomes[error.code] ?? "configuration";
+  return "failure";
+}
+
+const listenOutcomes: Readonly<Record<string, keyof typeof exitCodes>> = {
+  EACCES: "permission",
+  EADDRINUSE: "temporary",
+};
+
+function diskOutcome({ code, operation }: DiskError): keyof typeof exitCodes {
+  if (code === "EACCES" || code === "EPERM") return "permission";
+  return operation === "make directory" || code === "EROFS" ? "cannotCreate" : "temporary";
+}

@@ -1,0 +1,41 @@
+/** Options in words: the help pages and the table in the README, both printed from cli/options.ts. */
+import { type Option, type Table, variableOf } from "./options.ts";
+
+/** One option a paragraph: flag and value, then what it does, its preset and its variable. */
+export function optionsHelp(table: Table): string {
+  return Object.values(table)
+    .map((option) => {
+      const letter = option.letter === undefined ? "" : `-${option.letter}, `;
+      return [
+        `  ${letter}--${option.flag}${valueHelp(option)}`,
+        `      ${option.help}`,
+        `      default ${presetHelp(option)}, variable ${variableOf(option.flag)}`,
+      ].join("\n");
+    })
+    .join("\n");
+}
+
+/** The same as a Markdown table. */
+export function optionsMarkdown(table: Table): string {
+  const rows = Object.values(table).map(
+    (option) =>
+      `| \`--${option.flag}\` | \`${variableOf(option.flag)}\` | ${presetMarkdown(option)} | ${sentence(option)} |`,
+  );
+  return ["| flag | variable | default | meaning |", "|---|---|---|---|", ...rows].join("\n");
+}
+
+function valueHelp({ kind }: Option<unknown>): string {
+  return kind.hint === undefined ? "[=true|false]" : ` <${kind.hint}>`;
+}
+
+function presetHelp(option: Option<unknown>): string {
+  return option.preset ?? option.presetHelp ?? "";
+}
+
+function presetMarkdown(option: Option<unknown>): string {
+  return option.preset === undefined ? (option.presetHelp ?? "") : `\`${option.preset}\``;
+}
+
+function sentence({ help, kind }: Option<unknown>): string {
+  return kind.hint?.includes("|") ? `${help} (${kind.hint.replaceAll("|", ", ")})` : help;
+}

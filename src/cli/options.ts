@@ -1,0 +1,176 @@
+/**
+ * Every option there is, in one table: flag, help, kind of value, default. The environment variable
+ * of a flag is T4_ and the flag in upper snake case. The parser, the help pages and the README's
+ * table all read it, so an option that is here is complete and one that is not does not exist.
+ */
+import { levels } from "../lib/logger.ts";
+import type { Kind } from "./value.ts";
+import { address, choice, duration, integer, text, toggle, urls } from "./value.ts";
+
+export interface Option<T> {
+  /** Without the dashes. */
+  readonly flag: string;
+  readonly help: string;
+  readonly kind: Kind<T>;
+  /** As the user would type it; undefined where it stays unset or is worked out from others. */
+  readonly preset: string | undefined;
+  /** Shown in place of a preset that is worked out. */
+  readonly presetHelp?: string | undefined;
+  /** One letter that stands for the flag after a single dash. */
+  readonly letter?: string | undefined;
+}
+
+/** The options of one command, each under the name the code knows it by. */
+export type Table = Readonly<Record<string, Option<unknown>>>;
+
+/** An option with a preset always has a value. */
+type Preset<T> = Option<T> & { readonly preset: string };
+
+function option<T>(flag: string, kind: Kind<T>, preset: string, help: string): Preset<T> {
+  return { flag, help, kind, preset };
+}
+
+function unset<T>(flag: string, kind: Kind<T>, presetHelp: string, help: string): Option<T> {
+  return { flag, help, kind, preset: undefined, presetHelp };
+}
+
+const mib = 1024 * 1024;
+
+export const runOptions = {
+  dataDirectory: option(
+    "data-dir",
+    text("directory"),
+    "/var/lib/t4",
+    "where the log (wal/) and the tables (db/) live",
+  ),
+  listen: option("listen", address(), "127.0.0.1:3379", "where etcd clients connect (gRPC)"),
+  metricsAddress: option(
+    "metrics-addr",
+    address(),
+    "127.0.0.1:9090",
+    "where /metrics, /healthz, /readyz, /status and /version are served (HTTP)",
+  ),
+  advertiseUrls: unset(
+    "advertise-client-urls",
+    urls(),
+    "from --listen",
+    "what MemberList tells clients to connect to",
+  ),
+  name: unset("node-id", text("name"), "the host's name", "this member's name in MemberList"),
+  segmentMib: option(
+    "segment-max-size-mb",
+    integer("MiB", 1, 1024),
+    "50",
+    "a log file is closed at this size",
+  ),
+  segmentSeconds: option(
+    "segment-max-age-sec",
+    integer("seconds", 1, 86_400),
+    "10",
+    "a log file that is not empty is closed at this age",
+  ),
+  readConsistency: option(
+    "read-consistency",
+    choice(["linearizable", "serializable"]),
+    "linearizable",
+    "serializable answers every read from local state, as if each request had asked for it",
+  ),
+  logLevel: option(
+    "log-level",
+    choice(levels, { trace: "debug" }),
+    "info",
+    "the least important log lines to write",
+  ),
+  logFormat: option("log-format", choice(["text", "json"]), "text", "the form of a log line"),
+  transactionOperationsMax: option(
+    "max-txn-ops",
+    integer("count", 1, 100_000),
+    "128",
+    "most operations in one branch of a transaction",
+  ),
+  requestBytesMax: option(
+    "max-request-bytes",
+    integer("bytes", 1024, 64 * mib),
+    "1572864",
+    "the largest request that may change something",
+  ),
+  progressMs: option(
+    "watch-progress-notify-interval",
+    duration(100),
+    "10m",
+    "how often a quiet watch that asked for it is told the revision",
+  ),
+  tlsCertificate: unset(
+    "client-tls-cert",
+    text("file"),
+    "no TLS",
+    "certificate chain for --listen, PEM; needs --client-tls-key",
+  ),
+  tlsKey: unset("client-tls-key", text("file"), "no TLS", "its private key, PEM"),
+  tlsAuthority: unset(
+    "client-tls-ca",
+    text("file"),
+    "any client",
+    "clients must show a certificate signed by this authority, PEM",
+  ),
+  keepaliveLeastMs: option(
+    "grpc-keepalive-min-time",
+    duration(0),
+    "5s",
+    "a client that pings more often is disconnected",
+  ),
+  keepaliveMs: option(
+    "grpc-keepalive-interval",
+    duration(1000),
+    "2h",
+    "a client that was quiet this long is pinged",
+  ),
+  keepaliveTimeoutMs: option(
+    "grpc-keepalive-timeout",
+    duration(1000),
+    "20s",
+    "one that does not answer the ping in this time is disconnected",
+  ),
+  keepaliveIdle: option(
+    "grpc-keepalive-permit-without-stream",
+    toggle(),
+    "true",
+    "clients may ping while they have no call open",
+  ),
+  memtableMib: option(
+    "memtable-mb",
+    integer("MiB", 1, 4096),
+    "16",
+    "the newest keys are kept in memory up to this size, then written to a table",
+  ),
+  cacheMib: option(
+    "cache-mb",
+    integer("MiB", 1, 1_048_576),
+    "64",
+    "memory for parts of tables that were read lately",
+  ),
+} as const;
+
+export const versionOptions = {
+  output: {
+    ...option("output", choice(["text", "json"]), "text", "the form of the answer"),
+    letter: "o",
+  },
+} as const;
+
+type ValueOf<O> = O extends Option<infer T> ? T : never;
+
+/** What the options of a table came out as. */
+export type Values<T extends Table> = {
+  readonly [Name in keyof T]: T[Name] extends { readonly preset: string }
+    ? ValueOf<T[Name]>
+    : ValueOf<T[Name]> | undefined;
+};
+
+export type RunOptions = Values<typeof runOptions>;
+export type VersionOptions = Values<typeof versionOptions>;
+
+/** The environment variable that sets `flag`. */
+export function variableOf(flag: string): string {
+  return `T4_${flag.toUpperCase().replaceAll("-", "_")}`;
+}

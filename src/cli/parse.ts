@@ -1,0 +1,76 @@
+/**
+ * Flags and environment to options, strictly: a flag wins over its variable, a variable that is not
+ * empty over the preset, and whatever is not understood is an error that names it. citty's parser
+ * will not do here: it is lenient, takes unknown flags for values and lets missing ones pass.
+ */
+import { type Option, type Table, type Values, variableOf } from "./options.ts";
+import { suggestion, UsageError } from "./usage.ts";
+import { Unreadable } from "./value.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The values of the options in `table`; UsageError when argv or the environment is wrong. */
+export function parse<T extends Table>(
+  table: T,
+  argv: readonly string[],
+  environment: Environment,
+): Values<T> {
+  const typed = typedFlags(Object.values(table), argv);
+  const entries = Object.entries(table).map(([name, option]) => {
+    return [name, chosen(option, typed.get(option.flag), environment)];
+  });
+  return Object.fromEntries(entries) as Values<T>;
+}
+
+/** What was typed for each flag. */
+function typedFlags(options: Option<unknown>[], argv: readonly string[]): Map<string, string> {
+  const typed = new Map<string, string>();
+  for (let at = 0; at < argv.length; at++) {
+    const { option, value } = recognise(options, argv[at] as string);
+    if (typed.has(option.flag)) throw new UsageError(`--${option.flag} is given twice`);
+    if (value !== undefined) typed.set(option.flag, value);
+    else if (option.kind.hint === undefined) typed.set(option.flag, "true");
+    else typed.set(option.flag, following(option, argv[++at]));
+  }
+  return typed;
+}
+
+/** The option that `argument` names, and the value behind its equals sign. */
+function recognise(
+  options: Option<unknown>[],
+  argument: string,
+): { option: Option<unknown>; value: string | undefined } {
+  const [, dashes, name, value] = /^(--?)([^=]+)(?:=(.*))?$/s.exec(argument) ?? [];
+  if (dashes === undefined) {
+    throw new UsageError(`unexpected argument ${JSON.stringify(argument)}: there are only flags`);
+  }
+  const option = options.find((each) => name === (dashes === "-" ? each.letter : each.flag));
+  if (option !== undefined) return { option, value };
+  const flags = options.map(({ flag }) => flag);
+  const hint = suggestion(name ?? "", flags, "--") || "; --help lists them";
+  throw new UsageError(`unknown flag ${dashes}${name}${hint}`);
+}
+
+/** The value that stands in the argument after the flag. */
+function following({ flag, kind }: Option<unknown>, value: string | undefined): string {
+  if (value !== undefined && !value.startsWith("--")) return value;
+  throw new UsageError(`--${flag} needs a value: --${flag}=<${kind.hint}>`);
+}
+
+function chosen(
+  option: Option<unknown>,
+  typed: string | undefined,
+  environment: Environment,
+): unknown {
+  if (typed !== undefined) return read(option, typed, `--${option.flag}`);
+  const variable = variableOf(option.flag);
+  const set = environment[variable];
+  if (set !== undefined && set !== "") return read(option, set, variable);
+  return option.preset === undefined ? undefined : read(option, option.preset, `--${option.flag}`);
+}
+
+function read(option: Option<unknown>, text: string, origin: string): unknown {
+  const value = option.kind.read(text);
+  if (!(value instanceof Unreadable)) return value;
+  throw new UsageError(`${origin} must be ${value.expected}, not ${JSON.stringify(text)}`);
+}
