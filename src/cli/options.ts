@@ -146,7 +146,7 @@ export const runOptions = {
   cacheMib: option(
     "cache-mb",
     integer("MiB", 1, 1_048_576),
-    "64",
+    "32",
     "memory for parts of tables that were read lately",
   ),
 } as const;

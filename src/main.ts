@@ -1,0 +1,34 @@
+/** The program: carry out one command, exit with its code. */
+import fs from "node:fs";
+import { execute } from "./cli/command.ts";
+import { exitCodeOf } from "./cli/exit.ts";
+
+/**
+ * Writes at once and completely: what process.stdout holds back for a slow reader is lost on exit.
+ * When nobody reads, there is nobody to tell.
+ */
+function writer(descriptor: number): (text: string) => void {
+  return (text) => {
+    try {
+      fs.writeSync(descriptor, text);
+    } catch {
+      // The reader has gone away, which is its right.
+    }
+  };
+}
+
+const warn = writer(2);
+const argv = process.argv.slice(2);
+
+try {
+  const code = await execute(argv, {
+    environment: process.env,
+    interactive: process.stdout.isTTY || process.env.npm_lifecycle_event === "start",
+    print: writer(1),
+    warn,
+  });
+  process.exit(code);
+} catch (error) {
+  warn(`t4: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(exitCodeOf(error));
+}

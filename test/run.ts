@@ -1,0 +1,104 @@
+/**
+ * Every test there is, and what they need first:
+ *
+ *   bun run test                  everything
+ *   bun run test wal lsm          only these directories of test/
+ *   bun run test --whole          with the long versions (T4_TEST_WHOLE=1)
+ *
+ * One directory of test/ is one suite and one process: a suite that crashes takes no other along.
+ * The last line is "N passed, N failed". A test that is skipped, a file that does not load and a
+ * suite that crashes or does not end count as failed.
+ */
+import fs from "node:fs";
+import { Glob } from "bun";
+import { provideEtcd } from "./setup/provide.ts";
+
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+const results = "node_modules/.cache/test-results";
+const environment = { ...process.env };
+const wanted: string[] = [];
+for (const argument of process.argv.slice(2)) {
+  if (argument === "--whole") environment.T4_TEST_WHOLE = "1";
+  else if (argument.startsWith("-")) throw new Error(`unknown flag ${argument}; there is --whole`);
+  else wanted.push(argument);
+}
+const suiteMsMax = (environment.T4_TEST_WHOLE === "1" ? 180 : 12) * 60_000;
+
+try {
+  process.exit(await main());
+} catch (error) {
+  say(`${error instanceof Error ? error.message : error}\n0 passed, 1 failed`);
+  process.exit(1);
+}
+
+async function main(): Promise<number> {
+  const suites = suitesOf(await Array.fromAsync(new Glob("test/**/*.test.ts").scan(".")));
+  const unknown = wanted.filter((name) => !suites.has(name));
+  if (unknown.length > 0) {
+    throw new Error(`no suite ${unknown.join(", ")}; there are ${[...suites.keys()].join(", ")}`);
+  }
+  provideEtcd(say);
+  await command([process.execPath, "build.ts"]);
+  const failures: string[] = [];
+  let total: Outcome = { passed: 0, failed: 0 };
+  for (const [name, files] of suites) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    const outcome = await runSuite(name, files);
+    total = { passed: total.passed + outcome.passed, failed: total.failed + outcome.failed };
+    if (outcome.failed > 0) failures.push(`${name} (${outcome.failed})`);
+  }
+  if (failures.length > 0) say(`failed: ${failures.join(", ")}`);
+  say(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed > 0 || total.passed === 0 ? 1 : 0;
+}
+
+/** Files by the directory of test/ they are in; those in test/ itself are the suite "house". */
+function suitesOf(files: string[]): Map<string, string[]> {
+  const suites = new Map<string, string[]>();
+  for (const file of files.sort()) {
+    const [, directory = "", rest] = file.split("/");
+    const name = rest === undefined ? "house" : directory;
+    suites.set(name, [...(suites.get(name) ?? []), file]);
+  }
+  return suites;
+}
+
+async function runSuite(name: string, files: string[]): Promise<Outcome> {
+  say(`\n--- ${name} ---`);
+  const report = `${results}/${name}.xml`;
+  fs.rmSync(report, { force: true });
+  const paths = files.map((file) => `./${file}`);
+  const child = Bun.spawn(
+    [process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`, ...paths],
+    { env: environment, stdio: ["ignore", "inherit", "inherit"], timeout: suiteMsMax },
+  );
+  const exitCode = await child.exited;
+  const outcome = countsOf(report, files);
+  if (exitCode === 0 || outcome.failed > 0) return outcome;
+  say(`${name}: ended with ${child.signalCode ?? exitCode}`);
+  return { passed: outcome.passed, failed: 1 };
+}
+
+/** What Bun's JUnit report counts. A file that is not in it did not get as far as a test. */
+function countsOf(report: string, files: string[]): Outcome {
+  const xml = fs.existsSync(report) ? fs.readFileSync(report, "utf8") : "";
+  const [root = ""] = /<testsuites [^>]*>/.exec(xml) ?? [];
+  const count = (name: string) => Number(new RegExp(` ${name}="(\\d+)"`).exec(root)?.[1] ?? 0);
+  const missing = files.filter((file) => !xml.includes(` file="${file}"`));
+  for (const file of missing) say(`${file}: did not run`);
+  const bad = count("failures") + count("skipped");
+  return { passed: count("tests") - bad, failed: bad + missing.length };
+}
+
+async function command(line: string[]): Promise<void> {
+  const exitCode = await Bun.spawn(line, { stdio: ["ignore", "inherit", "inherit"] }).exited;
+  if (exitCode !== 0) throw new Error(`${line.join(" ")} ended with ${exitCode}`);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
