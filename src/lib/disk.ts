@@ -148,13 +148,19 @@ export function removeIfThere(disk: Disk, path: string): void {
   }
 }
 
-/** Makes a directory and its missing parents, durably. */
+/**
+ * Makes a directory and its missing parents, durably. One that is there already is synced too:
+ * whoever made it may have died before its name was durable. Hence one level after the other.
+ */
 export async function ensureDirectory(disk: Disk, path: string): Promise<void> {
-  const missing: string[] = [];
-  for (let at = path; !isDirectory(disk, at); at = splitPath(at).directory) missing.unshift(at);
-  if (missing.length === 0) return;
-  disk.makeDirectory(path);
-  for (const made of missing) await disk.syncDirectory(splitPath(made).directory);
+  const missing = [path];
+  for (let at = splitPath(path).directory; !isDirectory(disk, at); at = splitPath(at).directory) {
+    missing.unshift(at);
+  }
+  for (const made of missing) {
+    disk.makeDirectory(made);
+    await disk.syncDirectory(splitPath(made).directory);
+  }
 }
 
 function isDirectory(disk: Disk, path: string): boolean {

@@ -1,0 +1,344 @@
+/**
+ * The log: what was decided, in order, on this machine's disk. The caller stages entries and syncs;
+ * while one sync waits for the device the next frame fills up, so that a busy log makes large
+ * frames and an idle one waits for nobody (group commit without a timer):
+ *
+ *   stage, stage, stage | sync ─────────────► resolved: the three survive power loss
+ *                         stage, stage, …   | sync ───►
+ *
+ * A segment that is large or old enough is left for a new one before the next frame is written.
+ *
+ * Where there is no room the frame is certainly lost: the segment, whose end may now hold a part of
+ * it, is written to no more, and after `discard` the log goes on in a new one. After any other
+ * failure nothing is certain, and the log takes no more calls.
+ */
+import { assert } from "../lib/assert.ts";
+import { chainHash } from "../lib/checksum.ts";
+import type { Clock } from "../lib/clock.ts";
+import { type Disk, type DiskFile, isFull } from "../lib/disk.ts";
+import type { Counter, Histogram } from "../lib/meter.ts";
+import type { Random } from "../lib/random.ts";
+import type { Entry } from "../model/entry.ts";
+import { encodeEntry } from "../model/record.ts";
+import { type Index, indexOf, type Position } from "../model/revision.ts";
+import { OpenFrame, randomSalt } from "./frame.ts";
+import { type Recovered, type RecoverOptions, recover } from "./recover.ts";
+import type { Segment } from "./replay.ts";
+import { draftPath, draftSegment, framesAt, type SegmentName, segmentName } from "./segment.ts";
+
+export interface LogOptions extends RecoverOptions {
+  readonly limits: LogLimits;
+  readonly meters: LogMeters;
+}
+
+export interface LogLimits {
+  /** A frame that would make its segment longer opens a new one; one frame alone may be longer. */
+  readonly segmentBytesMax: number;
+  /** A segment is left this many milliseconds after its first frame. */
+  readonly segmentAgeMsMax: number;
+}
+
+export interface LogMeters {
+  /** Seconds that the sync of a frame took. */
+  readonly fsyncSeconds: Histogram;
+  /** Bytes of frames written. */
+  readonly bytes: Counter;
+}
+
+export interface LogStatus {
+  readonly segments: number;
+  /** Of all segments, in bytes. */
+  readonly bytes: number;
+  /** The first entry held; one past the last when the log holds none. */
+  readonly firstIndex: Index;
+  /** File name of the newest segment. */
+  readonly newestSegment: string;
+}
+
+/** The segment that frames are appended to. */
+interface Active {
+  readonly file: DiskFile;
+  readonly salt: number;
+  readonly segment: Segment;
+  /** Monotonic milliseconds when its first frame was written; undefined while it has none. */
+  since: number | undefined;
+}
+
+export class Log {
+  readonly #clock: Clock;
+  readonly #cluster: bigint;
+  readonly #directory: string;
+  readonly #disk: Disk;
+  readonly #limits: LogLimits;
+  readonly #meters: LogMeters;
+  readonly #opening: number;
+  readonly #random: Random;
+  /** In order of their entries. The active one is the last; without one, the last is given up. */
+  readonly #segments: Segment[];
+  #active: Active | undefined;
+  /** After the last entry that is durable. */
+  #synced: Position;
+  /** After the last entry that is staged. */
+  #staged: Position;
+  #wallMs: number;
+  #open = new OpenFrame();
+  /** The other frame: on its way to the disk while a sync runs, empty otherwise. */
+  #other = new OpenFrame();
+  #syncing = false;
+  #rotation: Promise<unknown> | undefined;
+  /** Set by a full disk until `discard`. */
+  #full = false;
+  #failure: LogFailedError | undefined;
+  #closed = false;
+
+  /**
+   * Reads what is in the directory, calls `replay` for each entry after `applied`, and makes the
+   * log ready for more. Throws CorruptionError, ForeignError or DiskError.
+   */
+  static async open(options: LogOptions): Promise<Log> {
+    return new Log(options, await recover(options));
+  }
+
+  private constructor(options: LogOptions, recovered: Recovered) {
+    const { file, opening, position, salt, segments, wallMs } = recovered;
+    const segment = segments.at(-1);
+    assert(segment !== undefined, "an open log has a segment");
+    this.#clock = options.clock;
+    this.#cluster = options.cluster;
+    this.#directory = options.directory;
+    this.#disk = options.disk;
+    this.#limits = options.limits;
+    this.#meters = options.meters;
+    this.#random = options.random;
+    this.#opening = opening;
+    this.#segments = segments;
+    const since = segment.bytes > framesAt ? options.clock.now() : undefined;
+    this.#active = { file, salt, segment, since };
+    this.#synced = position;
+    this.#staged = position;
+    this.#wallMs = wallMs;
+  }
+
+  /** After the last entry that is staged. */
+  get position(): Position {
+    return this.#staged;
+  }
+
+  /** Bytes that the next sync would write. */
+  get stagedBytes(): number {
+    return this.#open.size;
+  }
+
+  /** Adds `entry` to the open frame. It must be the one after `position`, its term no lower. */
+  stage(entry: Entry): void {
+    this.#check();
+    const { chain, index, term } = this.#staged;
+    assert(entry.index === index + 1, "entries are staged in order");
+    assert(entry.term >= term, "terms never fall");
+    const bytes = encodeEntry(entry);
+    this.#open.add(bytes);
+    this.#staged = { index: entry.index, term: entry.term, chain: chainHash(chain, bytes) };
+  }
+
+  /**
+   * Makes all that is staged durable. One at a time; what is staged meanwhile waits for the next.
+   * Rejects with LogFullError (then `discard` comes before anything else) or LogFailedError.
+   */
+  async sync(): Promise<void> {
+    this.#check();
+    assert(!this.#syncing, "one sync at a time");
+    assert(!this.#full, "after a full disk, what is staged is discarded");
+    const frame = this.#open;
+    if (frame.count === 0) return;
+    const end = this.#staged;
+    this.#open = this.#other;
+    this.#other = frame;
+    this.#syncing = true;
+    try {
+      await this.#append(frame, end);
+      frame.reset();
+      this.#synced = end;
+    } catch (error) {
+      this.#full = error instanceof LogFullError;
+      throw error;
+    } finally {
+      this.#syncing = false;
+    }
+  }
+
+  /**
+   * Leaves the active segment for a new one if it is old enough, for a log that nobody writes to.
+   * A sync that starts meanwhile waits for it. Rejects as `sync` does, but has nothing to discard.
+   */
+  async rotateIfOld(): Promise<void> {
+    this.#check();
+    if (this.#syncing || this.#rotation !== undefined || !this.#isOld()) return;
+    this.#rotation = this.#rotate();
+    try {
+      await this.#rotation;
+    } finally {
+      this.#rotation = undefined;
+    }
+  }
+
+  /** Drops whatever is staged: `position` goes back to the last entry that is durable. */
+  discard(): void {
+    this.#check();
+    assert(!this.#syncing, "what is being synced is not discarded");
+    this.#open.reset();
+    this.#other.reset();
+    this.#staged = this.#synced;
+    this.#full = false;
+  }
+
+  /**
+   * Removes the segments that hold nothing after `applied`, up to which the tables must hold the
+   * log durably. One that power loss brings back does no harm. Throws LogFullError or LogFailedError.
+   */
+  trim(applied: Index): void {
+    this.#check();
+    for (;;) {
+      const [oldest, next] = this.#segments;
+      if (oldest === undefined || next === undefined || next.first > applied + 1) return;
+      this.#attempt(() => this.#disk.remove(this.#pathOf(oldest)));
+      this.#segments.shift();
+    }
+  }
+
+  status(): LogStatus {
+    const [oldest] = this.#segments;
+    return {
+      segments: this.#segments.length,
+      bytes: this.#segments.reduce((sum, { bytes }) => sum + bytes, 0),
+      firstIndex: oldest?.first ?? indexOf(this.#synced.index + 1),
+      newestSegment: this.#segments.at(-1)?.name ?? "",
+    };
+  }
+
+  /** Lets go of the active segment. No sync may be under way; what is staged is lost. */
+  close(): void {
+    assert(!this.#syncing && this.#rotation === undefined, "an idle log is closed");
+    this.#closed = true;
+    this.#active?.file.close();
+    this.#active = undefined;
+  }
+
+  async #append(frame: OpenFrame, end: Position): Promise<void> {
+    // Whoever began that rotation has its error; if it was for want of room, this one tries again.
+    await this.#rotation?.catch(() => undefined);
+    this.#check();
+    if (this.#isOld() || this.#isLong(frame.size)) await this.#rotate();
+    const active = this.#active ?? (await this.#rotate());
+    const { file, salt, segment } = active;
+    this.#wallMs = Math.max(this.#wallMs, this.#clock.wall());
+    const first = indexOf(this.#synced.index + 1);
+    const closing = { salt, offset: segment.bytes, first, chain: end.chain, wallMs: this.#wallMs };
+    const bytes = frame.close(closing);
+    try {
+      this.#attempt(() => file.write(bytes, segment.bytes));
+    } catch (error) {
+      this.#active = undefined;
+      file.close();
+      throw error;
+    }
+    const started = this.#clock.now();
+    await this.#settle(file.sync());
+    this.#meters.fsyncSeconds.observe((this.#clock.now() - started) / 1000);
+    this.#meters.bytes.add(bytes.length);
+    active.since ??= started;
+    segment.bytes += bytes.length;
+  }
+
+  #isOld(): boolean {
+    const since = this.#active?.since;
+    return since !== undefined && this.#clock.now() - since >= this.#limits.segmentAgeMsMax;
+  }
+
+  #isLong(frameBytes: number): boolean {
+    const bytes = this.#active?.segment.bytes ?? framesAt;
+    return bytes > framesAt && bytes + frameBytes > this.#limits.segmentBytesMax;
+  }
+
+  /** Makes the next segment, durably, and the active one. */
+  async #rotate(): Promise<Active> {
+    const previous = this.#synced;
+    const salt = randomSalt(this.#random);
+    const name = segmentName(indexOf(previous.index + 1), this.#opening);
+    const path = this.#pathOf(name);
+    const header = { cluster: this.#cluster, salt, previous };
+    const file = this.#attempt(() => draftSegment(this.#disk, path, header));
+    try {
+      await this.#settle(file.sync());
+      this.#attempt(() => this.#disk.rename(draftPath(path), path));
+      await this.#settle(this.#disk.syncDirectory(this.#directory));
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    this.#active?.file.close();
+    const segment = { ...name, bytes: framesAt };
+    // One that was given up before it had a frame has the same name: the rename replaced it.
+    if (this.#segments.at(-1)?.first === segment.first) this.#segments.pop();
+    this.#segments.push(segment);
+    this.#active = { file, salt, segment, since: undefined };
+    return this.#active;
+  }
+
+  #pathOf({ name }: SegmentName): string {
+    return `${this.#directory}/${name}`;
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    assert(!this.#closed, "a closed log is not used");
+  }
+
+  /** Does `work`, which changes nothing durable when it throws for want of room. */
+  #attempt<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (isFull(error)) throw new LogFullError(error);
+      throw this.#fail(error);
+    }
+  }
+
+  /** Waits for a sync. However it fails, the log has failed. */
+  async #settle(sync: Promise<void>): Promise<void> {
+    try {
+      await sync;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #fail(cause: unknown): LogFailedError {
+    this.#failure ??= new LogFailedError(cause);
+    return this.#failure;
+  }
+}
+
+/**
+ * There was no room: no entry staged since the last sync is durable or ever will be. The log can go
+ * on after `discard`.
+ */
+export class LogFullError extends Error {
+  override readonly name = "LogFullError";
+
+  constructor(cause: Error) {
+    super(`no room for the log: ${cause.message}`, { cause });
+  }
+}
+
+/**
+ * The disk failed. Whether the entries of the last sync are durable is unknown until the log is
+ * opened again, by the next start; this one takes no more calls.
+ */
+export class LogFailedError extends Error {
+  override readonly name = "LogFailedError";
+
+  constructor(cause: unknown) {
+    const why = cause instanceof Error ? cause.message : `${cause}`;
+    super(`the log has failed and must be opened anew: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * A segment: one file of the log. Its name is `<first index, 20 digits>-<opening, 10 digits>.wal`;
+ * the opening counts the starts of the directory. Its first sector is a header, frames follow.
+ *
+ *   0      8       12    16      24    32       40       48    52        512
+ *   +------+-------+-----+-------+-----+--------+--------+-----+---------+---------+---------+--
+ *   |magic |format |salt |cluster|first|previous|previous|crc32| zeros   | frame   | frame   | ...
+ *   |      |version|     |       |index|term    |chain   |     |         |         |         |
+ *   +------+-------+-----+-------+-----+--------+--------+-----+---------+---------+---------+--
+ *
+ * Numbers are little-endian. "Previous" is the entry before the first. Magic, format version, and
+ * the CRC (of the 48 bytes before it) stay where they are in every format to come, so that damage
+ * is not taken for a newer format.
+ *
+ * A segment is made under a temporary name, synced, and renamed. So whatever has the name of a
+ * segment has a whole header; and where two have the same first index, the one with the higher
+ * opening holds all that the other does.
+ */
+import { crc32 } from "../lib/checksum.ts";
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import { type Disk, type DiskFile, removeIfThere, temporarySuffix } from "../lib/disk.ts";
+import { type Index, indexOf, type Position, termOf } from "../model/revision.ts";
+import { sectorBytes } from "./frame.ts";
+
+/** Where the first frame of a segment begins. */
+export const framesAt = sectorBytes;
+
+export const segmentSuffix = ".wal";
+
+const magic = Buffer.from("t4 log\r\n", "latin1");
+const formatVersion = 1;
+const headerCrcAt = 48;
+
+/** What a segment's name says. */
+export interface SegmentName {
+  readonly name: string;
+  /** Index of the first entry it holds, or will hold. */
+  readonly first: Index;
+  /** Which start of the directory made it, from 1. */
+  readonly opening: number;
+}
+
+export interface SegmentHeader {
+  readonly cluster: bigint;
+  readonly salt: number;
+  /** The entry before the first. */
+  readonly previous: Position;
+}
+
+/** The name of the segment that begins with entry `first`, made by start number `opening`. */
+export function segmentName(first: Index, opening: number): SegmentName {
+  const digits = `${first}`.padStart(20, "0");
+  const name = `${digits}-${`${opening}`.padStart(10, "0")}${segmentSuffix}`;
+  return { name, first, opening };
+}
+
+/** What `name` says; undefined when it is not a segment's. */
+export function parseSegmentName(name: string): SegmentName | undefined {
+  const [, first, opening] = /^(\d{20})-(\d{10})\.wal$/.exec(name) ?? [];
+  if (first === undefined || !Number.isSafeInteger(Number(first))) return undefined;
+  return { name, first: indexOf(Number(first)), opening: Number(opening) };
+}
+
+/**
+ * Makes a file with a segment's header, to become the segment `path` by `file.sync`, a rename from
+ * `draftPath(path)`, and `syncDirectory`, in that order. A draft left by an earlier try is replaced.
+ */
+export function draftSegment(disk: Disk, path: string, header: SegmentHeader): DiskFile {
+  removeIfThere(disk, draftPath(path));
+  const file = disk.create(draftPath(path));
+  try {
+    file.write(encodeHeader(header), 0);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return file;
+}
+
+/** The name a segment has while it is made. */
+export function draftPath(path: string): string {
+  return `${path}${temporarySuffix}`;
+}
+
+function encodeHeader({ cluster, previous, salt }: SegmentHeader): Buffer {
+  const bytes = Buffer.alloc(sectorBytes);
+  magic.copy(bytes);
+  bytes.writeUInt32LE(formatVersion, 8);
+  bytes.writeUInt32LE(salt, 12);
+  bytes.writeBigUInt64LE(cluster, 16);
+  bytes.writeBigUInt64LE(BigInt(previous.index) + 1n, 24);
+  bytes.writeBigUInt64LE(BigInt(previous.term), 32);
+  bytes.writeBigUInt64LE(previous.chain, 40);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, headerCrcAt)), headerCrcAt);
+  return bytes;
+}
+
+/**
+ * The header of the segment in `file`. CorruptionError when it is damaged, ForeignError when it is
+ * of another cluster than `cluster` or of a newer format.
+ */
+export function readSegmentHeader(
+  file: DiskFile,
+  { first }: SegmentName,
+  cluster: bigint,
+): SegmentHeader {
+  const { path } = file;
+  const bytes = Buffer.alloc(sectorBytes);
+  const whole = file.read(bytes, 0) === sectorBytes;
+  const sound = bytes.readUInt32LE(headerCrcAt) === crc32(bytes.subarray(0, headerCrcAt));
+  if (!whole || !sound || !bytes.subarray(0, magic.length).equals(magic)) {
+    throw new CorruptionError(path, 0, "it does not begin with a segment header", damageHint);
+  }
+  const version = bytes.readUInt32LE(8);
+  if (version !== formatVersion) {
+    const what = `has log format ${version}, this T4 reads format ${formatVersion}`;
+    throw new ForeignError(path, what, "start the version of T4 that wrote it, or a newer one");
+  }
+  const owner = bytes.readBigUInt64LE(16);
+  if (owner !== cluster) {
+    const what = `is of cluster ${owner.toString(16)}, not of ${cluster.toString(16)}`;
+    throw new ForeignError(path, what, "give each cluster its own data directory");
+  }
+  const found = Number(bytes.readBigUInt64LE(24));
+  if (found !== first) {
+    throw new CorruptionError(path, 24, `its header says it begins at entry ${found}`, damageHint);
+  }
+  const term = termOf(Number(bytes.readBigUInt64LE(32)));
+  const previous = { index: indexOf(first - 1), term, chain: bytes.readBigUInt64LE(40) };
+  return { cluster, salt: bytes.readUInt32LE(12), previous };
+}
+
+/** What the operator can do about a damaged log. */
+export const damageHint = "restore the data directory from a backup, and check the disk";
