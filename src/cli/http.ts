@@ -3,6 +3,7 @@
  * so that a long recovery can be watched: /healthz says that the process lives, /readyz whether
  * reads are served and, until then, which step it is at and how far.
  */
+import type { Logger } from "../lib/logger.ts";
 import { clusterVersion, etcdVersion } from "../model/version.ts";
 import { ListenError } from "./listen.ts";
 import type { Address } from "./value.ts";
@@ -38,8 +39,8 @@ export interface HttpServer {
 }
 
 /** Serves `pages` at `address`; ListenError when the address cannot be had. */
-export function serveHttp(address: Address, pages: Pages): HttpServer {
-  const server = listen(address, (request) => respond(request, pages));
+export function serveHttp(address: Address, pages: Pages, logger: Logger): HttpServer {
+  const server = listen(address, pages, logger);
   return {
     port: server.port ?? address.port,
     stop: () => server.stop(),
@@ -51,7 +52,7 @@ export function serveHttp(address: Address, pages: Pages): HttpServer {
 const bodyBytesMax = 1024;
 const idleSecondsMax = 30;
 
-function listen(address: Address, handle: (request: Request) => Promise<Response>) {
+function listen(address: Address, pages: Pages, logger: Logger) {
   try {
     return Bun.serve({
       hostname: address.host,
@@ -59,7 +60,13 @@ function listen(address: Address, handle: (request: Request) => Promise<Response
       maxRequestBodySize: bodyBytesMax,
       idleTimeout: idleSecondsMax,
       development: false,
-      fetch: handle,
+      // Left out, it is true outside of development: a second process would share the port.
+      reusePort: false,
+      fetch: (request) => respond(request, pages),
+      error: (error) => {
+        logger.error("a page failed", { error });
+        return plain(500, "internal error\n");
+      },
     });
   } catch (error) {
     throw new ListenError("--metrics-addr", address, error);

@@ -3,6 +3,11 @@
 /** What was typed is not understood. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+
+  /** A line break that was typed and is quoted shows as \n. */
+  constructor(message: string) {
+    super(message.replaceAll("\n", "\\n"));
+  }
 }
 
 /** What was typed is understood, and what it names is not fit for use. */
