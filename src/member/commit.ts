@@ -1,0 +1,269 @@
+/**
+ * The one write path. A command becomes visible in this order, and nothing skips a step:
+ *
+ *   1 decide    against everything decided before, synchronously
+ *   2 stage     the entry joins the open batch; the caller waits
+ *   3 sync      when no sync is in flight the batch is closed, written and synced; entries that
+ *               arrive meanwhile form the next batch (group commit, without a timer)
+ *   4 apply     readers and watchers see the entries, in order
+ *   5 answer    the callers of the batch get their replies
+ *
+ * While batch n+1 is on its way to the disk, batch n is applied: the disk and the processor work at
+ * the same time. A reply that needs no entry but was decided on uncommitted ones waits for them, and
+ * fails as they do.
+ *
+ * A full disk drops the open batches as if they had never been decided; the log goes on when there is
+ * room. Any other failure of the log ends this member's service: what was in flight may or may not
+ * be on the disk, and its callers are told that it is unknown.
+ */
+import type { Clock } from "../lib/clock.ts";
+import type { Tree } from "../lsm/tree.ts";
+import type { Command } from "../model/command.ts";
+import type { Action, Entry } from "../model/entry.ts";
+import { Refusal, type RefusalKind } from "../model/refusal.ts";
+import type { Reply } from "../model/reply.ts";
+import { indexOf, type Position, type Revision, type Term } from "../model/revision.ts";
+import type { Store, StoreState } from "../mvcc/store.ts";
+import { type Log, LogFullError } from "../wal/log.ts";
+import type { Limits } from "./limits.ts";
+import type { CommitMeters } from "./meters.ts";
+
+/** What the tree's manifest remembers with each flush: where the log goes on, and the store's state. */
+export interface Checkpoint extends StoreState {
+  readonly index: number;
+  readonly term: number;
+  /** Hex. */
+  readonly chain: string;
+}
+
+/** The checkpoint of a store whose last applied entry stands at `position`. */
+export function checkpointOf(position: Position, state: StoreState): Checkpoint {
+  const { chain, index, term } = position;
+  return { ...state, index, term, chain: chain.toString(16) };
+}
+
+interface Waiter {
+  readonly reply: Reply | Refusal;
+  readonly resolve: (answer: Reply | Refusal) => void;
+  readonly action: Action | undefined;
+  readonly since: number;
+}
+
+interface Batch {
+  readonly entries: Entry[];
+  readonly waiters: Waiter[];
+}
+
+export interface CommitterOptions {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly meters: CommitMeters;
+  readonly store: Store;
+  readonly term: Term;
+  readonly tree: Tree<Checkpoint>;
+  /** Takes the error after which nothing can be written any more. */
+  readonly fatal: (error: unknown) => void;
+}
+
+type Phase = "serving" | "stopping" | "failed";
+
+export class Committer {
+  readonly #options: CommitterOptions;
+  #open: Batch = { entries: [], waiters: [] };
+  #inFlight: Batch | undefined;
+  #pump: Promise<void> | undefined;
+  #phase: Phase = "serving";
+  #appliedPosition: Position;
+
+  constructor(options: CommitterOptions) {
+    this.#options = options;
+    this.#appliedPosition = options.log.position;
+  }
+
+  /** Position of the last applied entry. */
+  get applied(): Position {
+    return this.#appliedPosition;
+  }
+
+  /** Whether writes are taken. */
+  get isServing(): boolean {
+    return this.#phase === "serving";
+  }
+
+  /**
+   * Decides `command` and resolves once the decision is durable and applied, or is a refusal.
+   * Refusals of this step: stopped, tooManyRequests, noSpace (nothing was written), outcomeUnknown.
+   */
+  propose(command: Command): Promise<Reply | Refusal> {
+    const refusal = this.#admit();
+    if (refusal !== undefined) return Promise.resolve(refusal);
+    const { store } = this.#options;
+    const { action, reply, revision } = store.decide(command);
+    if (action === undefined) {
+      if (store.pendingCount === 0) return Promise.resolve(reply);
+      const newest = this.#open.entries.length > 0 ? this.#open : this.#inFlight;
+      return this.#wait(newest ?? this.#open, reply, undefined);
+    }
+    return this.#stage(action, revision, reply);
+  }
+
+  /** Writes the entry that begins the term; resolves when it is applied. */
+  async begin(): Promise<void> {
+    const { store } = this.#options;
+    const reply = { kind: "compact", revision: store.revision } as const;
+    const answer = await this.#stage({ kind: "begin" }, store.revision, reply);
+    if (answer instanceof Refusal && answer.kind === "noSpace") {
+      throw new Error(
+        "the disk is full: the term could not begin; free some space and start again",
+      );
+    }
+  }
+
+  /** Answers callers that have waited too long; what they wait for goes on. */
+  expireWaiters(): void {
+    const before = this.#options.clock.now() - this.#options.limits.requestMsMax;
+    for (const batch of [this.#inFlight, this.#open]) {
+      for (const waiter of batch?.waiters ?? []) {
+        if (waiter.since > before) break;
+        waiter.resolve(new Refusal("outcomeUnknown"));
+      }
+    }
+  }
+
+  /** Takes no more writes; resolves when those it took are settled. */
+  async stop(): Promise<void> {
+    if (this.#phase === "serving") this.#phase = "stopping";
+    await this.#pump;
+  }
+
+  #admit(): Refusal | undefined {
+    if (this.#phase !== "serving") return new Refusal("stopped");
+    const { limits, log, store } = this.#options;
+    const full =
+      store.pendingCount >= limits.pendingEntriesMax || log.stagedBytes >= limits.pendingBytesMax;
+    return full ? new Refusal("tooManyRequests") : undefined;
+  }
+
+  #stage(action: Action, revision: Revision, reply: Reply | Refusal): Promise<Reply | Refusal> {
+    const { log, store, term } = this.#options;
+    const entry: Entry = { index: indexOf(log.position.index + 1), term, revision, action };
+    log.stage(entry);
+    store.pend(entry);
+    this.#open.entries.push(entry);
+    const answered = this.#wait(this.#open, reply, action);
+    this.#pump ??= this.#run();
+    return answered;
+  }
+
+  #wait(
+    batch: Batch,
+    reply: Reply | Refusal,
+    action: Action | undefined,
+  ): Promise<Reply | Refusal> {
+    const since = this.#options.clock.now();
+    return new Promise((resolve) => batch.waiters.push({ reply, resolve, action, since }));
+  }
+
+  /** Runs while there is something to write. */
+  async #run(): Promise<void> {
+    try {
+      for (;;) {
+        // One turn, so that everything that arrives together shares a sync.
+        await this.#options.clock.yield();
+        const batch = this.#close();
+        if (batch === undefined) break;
+        await this.#commit(batch);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#pump = undefined;
+  }
+
+  #close(): Batch | undefined {
+    if (this.#open.entries.length === 0) return undefined;
+    const batch = this.#open;
+    this.#open = { entries: [], waiters: [] };
+    this.#inFlight = batch;
+    return batch;
+  }
+
+  /** Makes a batch durable and visible, and after it all that gather behind it without a gap. */
+  async #commit(first: Batch): Promise<void> {
+    const { log, tree } = this.#options;
+    let batch = first;
+    let position = log.position;
+    let synced = this.#sync(batch);
+    for (;;) {
+      if (!(await synced)) return this.#dropAll("noSpace");
+      await tree.room();
+      const done = batch;
+      const next = this.#close();
+      if (next === undefined) {
+        this.#inFlight = undefined;
+        return this.#apply(done, position);
+      }
+      const nextPosition = log.position;
+      synced = this.#sync(next);
+      this.#apply(done, position);
+      batch = next;
+      position = nextPosition;
+    }
+  }
+
+  /** Writes and syncs a closed batch; false when the disk is full and it was not written. */
+  async #sync(batch: Batch): Promise<boolean> {
+    const { clock, log, meters } = this.#options;
+    const started = clock.now();
+    meters.queueSeconds.observe((started - (batch.waiters[0]?.since ?? started)) / 1000);
+    try {
+      await log.sync();
+    } catch (error) {
+      if (error instanceof LogFullError) return false;
+      throw error;
+    }
+    meters.syncSeconds.observe((clock.now() - started) / 1000);
+    return true;
+  }
+
+  #apply(batch: Batch, position: Position): void {
+    const { clock, meters, store, tree } = this.#options;
+    const started = clock.now();
+    for (const entry of batch.entries) store.apply(entry);
+    this.#appliedPosition = position;
+    if (tree.isFull) tree.seal(checkpointOf(position, store.state));
+    const now = clock.now();
+    meters.applySeconds.observe((now - started) / 1000);
+    for (const { action, reply, resolve, since } of batch.waiters) {
+      if (action !== undefined) meters.committed(action, (now - since) / 1000);
+      resolve(reply);
+    }
+  }
+
+  /** Forgets everything decided and not applied, and answers its callers. */
+  #dropAll(kind: RefusalKind): void {
+    const { log, meters, store } = this.#options;
+    const batches = [this.#inFlight, this.#open];
+    log.discard();
+    store.forget();
+    this.#inFlight = undefined;
+    this.#open = { entries: [], waiters: [] };
+    for (const waiter of batches.flatMap((batch) => batch?.waiters ?? [])) {
+      if (waiter.action !== undefined) meters.failed(waiter.action);
+      waiter.resolve(new Refusal(kind));
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#phase = "failed";
+    const batches = [this.#inFlight, this.#open];
+    this.#inFlight = undefined;
+    this.#open = { entries: [], waiters: [] };
+    for (const { action, resolve } of batches.flatMap((batch) => batch?.waiters ?? [])) {
+      if (action !== undefined) this.#options.meters.failed(action);
+      resolve(new Refusal("outcomeUnknown"));
+    }
+    this.#options.fatal(error);
+  }
+}

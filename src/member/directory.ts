@@ -1,0 +1,153 @@
+/**
+ * The data directory: whose it is, and that only one process uses it.
+ *
+ *   <data-dir>/
+ *     MEMBER   identity, JSON: format_version, cluster_id, member_id (hex); written once
+ *     LOCK     empty; the process that uses the directory holds a kernel lock on it
+ *     wal/     the log      (wal/log.ts)
+ *     db/      the tables   (lsm/tree.ts)
+ *
+ * MEMBER is the first thing made and is made whole: a directory without it holds nothing yet, or
+ * is not ours.
+ */
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import {
+  type Disk,
+  type DiskLock,
+  ensureDirectory,
+  InUseError,
+  readWhole,
+  replaceWhole,
+  temporarySuffix,
+} from "../lib/disk.ts";
+import type { Random } from "../lib/random.ts";
+
+export interface Identity {
+  /** Which database this is; the same on all its members. Never 0. */
+  readonly clusterId: bigint;
+  /** Which data directory of it; chosen when the directory was formatted. Never 0. */
+  readonly memberId: bigint;
+}
+
+export interface DataDirectory {
+  readonly path: string;
+  readonly identity: Identity;
+  readonly logPath: string;
+  readonly tablesPath: string;
+  readonly lock: DiskLock;
+}
+
+const formatVersion = 1;
+const identityName = "MEMBER";
+const lockName = "LOCK";
+/** Names that may be in a directory that is to become ours. */
+const harmlessNames = [lockName, `${identityName}${temporarySuffix}`, "lost+found"];
+
+/**
+ * Locks the directory and reads its identity, or gives it one when it is new or empty. Errors:
+ * InUseError; ForeignError when it is not ours or newer; CorruptionError when MEMBER is
+ * damaged; DiskError.
+ */
+export async function openDirectory(
+  disk: Disk,
+  path: string,
+  random: Random,
+): Promise<DataDirectory> {
+  await ensureDirectory(disk, path);
+  refuseForeign(disk, path);
+  const lock = disk.lock(`${path}/${lockName}`);
+  if (lock === undefined) {
+    throw new InUseError(
+      `${path} is in use by another t4 process; stop that one or choose another --data-dir`,
+    );
+  }
+  try {
+    const identity = readIdentity(disk, path) ?? (await format(disk, path, random));
+    const directory = { path, identity, logPath: `${path}/wal`, tablesPath: `${path}/db`, lock };
+    await ensureDirectory(disk, directory.logPath);
+    await ensureDirectory(disk, directory.tablesPath);
+    return directory;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+function refuseForeign(disk: Disk, path: string): void {
+  const names = disk.list(path);
+  if (names.includes(identityName)) return;
+  const other = names.find((name) => !harmlessNames.includes(name));
+  if (other === undefined) return;
+  throw new ForeignError(
+    path,
+    `is not a T4 data directory: it has no ${identityName} file but holds "${other}"`,
+    "choose an empty or new --data-dir",
+  );
+}
+
+async function format(disk: Disk, path: string, random: Random): Promise<Identity> {
+  const identity = { clusterId: someId(random), memberId: someId(random) };
+  const json = {
+    format_version: formatVersion,
+    cluster_id: identity.clusterId.toString(16),
+    member_id: identity.memberId.toString(16),
+  };
+  await replaceWhole(
+    disk,
+    `${path}/${identityName}`,
+    Buffer.from(`${JSON.stringify(json, undefined, 2)}\n`),
+  );
+  return identity;
+}
+
+function readIdentity(disk: Disk, path: string): Identity | undefined {
+  const file = `${path}/${identityName}`;
+  const bytes = readWhole(disk, file);
+  if (bytes === undefined) return undefined;
+  const json = parse(file, bytes);
+  const version = json.format_version;
+  if (typeof version === "number" && version > formatVersion) {
+    throw new ForeignError(
+      file,
+      `was written by a newer T4 (format ${version}, this one knows ${formatVersion})`,
+      "run the newer T4",
+    );
+  }
+  const clusterId = idOf(json.cluster_id);
+  const memberId = idOf(json.member_id);
+  if (version !== formatVersion || clusterId === undefined || memberId === undefined) {
+    throw damaged(file);
+  }
+  return { clusterId, memberId };
+}
+
+function parse(file: string, bytes: Buffer): Record<string, unknown> {
+  try {
+    const json: unknown = JSON.parse(bytes.toString());
+    if (typeof json === "object" && json !== null) return json as Record<string, unknown>;
+  } catch {
+    // Not JSON: the same answer as for JSON that is no object.
+  }
+  throw damaged(file);
+}
+
+function idOf(value: unknown): bigint | undefined {
+  if (typeof value !== "string" || !/^[1-9a-f][0-9a-f]{0,15}$/.test(value)) return undefined;
+  return BigInt(`0x${value}`);
+}
+
+function damaged(file: string): CorruptionError {
+  return new CorruptionError(
+    file,
+    0,
+    "it does not hold a member's identity",
+    "restore the file from a copy of this directory",
+  );
+}
+
+function someId(random: Random): bigint {
+  for (;;) {
+    const id = random.u64();
+    if (id !== 0n) return id;
+  }
+}

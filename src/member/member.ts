@@ -1,0 +1,363 @@
+/**
+ * A member: it introduces the rooms to each other and does no work of its own.
+ *
+ *   open    recover.ts: directory, tables, log; then a new term begins, then it serves
+ *   write   commit.ts      read   read.ts      watch   mvcc/watchers.ts      leases   expire.ts
+ *   close   no new work; what was taken is settled; files are closed
+ */
+import type { Clock } from "../lib/clock.ts";
+import { type Disk, isFull } from "../lib/disk.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Random } from "../lib/random.ts";
+import type { Registry } from "../lib/registry.ts";
+import { Task } from "../lib/task.ts";
+import type { Command, RangeQuery, TxnCommand } from "../model/command.ts";
+import { Refusal } from "../model/refusal.ts";
+import type { RangeReply, Reply, TxnReply } from "../model/reply.ts";
+import {
+  indexOf,
+  type LeaseId,
+  type Position,
+  type Revision,
+  type Term,
+  termOf,
+} from "../model/revision.ts";
+import { isReadOnly } from "../mvcc/txn.ts";
+import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
+import { LogFullError } from "../wal/log.ts";
+import { type Checkpoint, Committer, checkpointOf } from "./commit.ts";
+import type { Identity } from "./directory.ts";
+import { Deadlines } from "./expire.ts";
+import { type Limits, limitsOf, type Settings } from "./limits.ts";
+import { commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
+import { deadline, readRange } from "./read.ts";
+import { type Rooms, recover, type StartStep } from "./recover.ts";
+
+export interface MemberOptions {
+  readonly dataDirectory: string;
+  /** How people call it; MemberList shows it. */
+  readonly name: string;
+  /** Where clients reach it; MemberList shows them. */
+  readonly clientUrls: readonly string[];
+  readonly settings: Settings;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  /** Told what the member is doing while it opens. */
+  readonly onStep: (step: StartStep) => void;
+  /** Takes the error after which the member no longer serves; called at most once. */
+  readonly fatal: (error: unknown) => void;
+}
+
+/** What every response header tells. */
+export interface Header {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly revision: Revision;
+  readonly term: Term;
+}
+
+/** A watcher, as its client's stream holds it. */
+export interface WatchHandle {
+  /** The revision the store was at when the watcher began. */
+  readonly revision: Revision;
+  /** The next notice; undefined when nothing waits. */
+  take(): WatchNotice | undefined;
+  /** Whether the client has been handed everything up to the store's revision. */
+  isCurrent(): boolean;
+  cancel(): void;
+}
+
+/** What is known of a lease. */
+export interface LeaseLife {
+  readonly ttlSeconds: number;
+  /** Whole seconds left, rounded down; 0 or less when it is about to be revoked. */
+  readonly remainingSeconds: number;
+  /** The attached keys, sorted. */
+  readonly keys: readonly string[];
+}
+
+export class Member {
+  readonly #options: MemberOptions;
+  readonly #rooms: Rooms;
+  readonly #committer: Committer;
+  readonly #deadlines: Deadlines;
+  readonly #meters: MemberMeters;
+  readonly #tasks: readonly Task[];
+  readonly limits: Limits;
+  readonly term: Term;
+  #sweeping: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Opens a member on its data directory and starts a term; resolves when it serves. Errors:
+   * InUseError, ForeignError, CorruptionError, DiskError, each naming the file.
+   */
+  static async open(options: MemberOptions): Promise<Member> {
+    const limits = limitsOf(options.settings);
+    const deadlines = new Deadlines(options.clock);
+    let opened: Member | undefined;
+    let failure: unknown;
+    const fail = (error: unknown) => {
+      if (failure !== undefined) return;
+      failure = error;
+      if (opened !== undefined) opened.#fail(error);
+    };
+    const rooms = await recover({
+      ...options,
+      limits,
+      wakeWatchers: () => opened?.wake("watch catch-up"),
+      leaseChanged: (lease, ttlSeconds) => {
+        if (ttlSeconds === undefined) deadlines.stop(lease);
+        else deadlines.start(lease, ttlSeconds);
+      },
+      checkpointed: () => opened?.wake("log trim"),
+      fatal: fail,
+    });
+    options.onStep({ name: "term", done: 0, total: 0 });
+    opened = new Member(options, limits, rooms, deadlines, fail);
+    try {
+      await opened.#committer.begin();
+      if (failure !== undefined) throw failure;
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+    for (const lease of rooms.store.leases.all()) deadlines.start(lease.id, lease.ttlSeconds);
+    return opened;
+  }
+
+  private constructor(
+    options: MemberOptions,
+    limits: Limits,
+    rooms: Rooms,
+    deadlines: Deadlines,
+    fatal: (error: unknown) => void,
+  ) {
+    this.#options = options;
+    this.#rooms = rooms;
+    this.#deadlines = deadlines;
+    this.#meters = memberMeters(options.registry);
+    this.limits = limits;
+    this.term = termOf(rooms.log.position.term + 1);
+    this.#committer = new Committer({
+      clock: options.clock,
+      limits,
+      log: rooms.log,
+      meters: commitMeters(options.registry),
+      store: rooms.store,
+      term: this.term,
+      tree: rooms.tree,
+      fatal,
+    });
+    const task = (name: string, step: () => Promise<number>) =>
+      new Task({
+        name,
+        clock: options.clock,
+        logger: options.logger,
+        step,
+        retryable: (error) => isFull(error) || error instanceof LogFullError,
+        fatal,
+      });
+    this.#tasks = [
+      task("watch catch-up", () => this.#catchUpWatchers()),
+      task("lease expiry", () => this.#expireLeases()),
+      task("log trim", () => this.#trimLog()),
+      task("request timeout", () => this.#expireRequests()),
+    ];
+  }
+
+  get identity(): Identity {
+    return this.#rooms.directory.identity;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get clientUrls(): readonly string[] {
+    return this.#options.clientUrls;
+  }
+
+  /** The revision that readers see. */
+  get revision(): Revision {
+    return this.#rooms.store.revision;
+  }
+
+  /** Whether this member leads: reads are served and writes are taken. */
+  get isLeader(): boolean {
+    return this.#committer.isServing;
+  }
+
+  /** Position of the last applied entry. */
+  get applied(): Position {
+    return this.#committer.applied;
+  }
+
+  /** For a response about `revision`; the current one when left out. */
+  header(revision: Revision = this.revision): Header {
+    return { ...this.identity, revision, term: this.term };
+  }
+
+  /** Runs a command through the log. See Committer.propose for the refusals of that path. */
+  propose(command: Command): Promise<Reply | Refusal> {
+    return this.#committer.propose(command);
+  }
+
+  /** Reads a range. Refusals: futureRevision, compacted, stopped. */
+  async range(query: RangeQuery, signal?: AbortSignal): Promise<RangeReply | Refusal> {
+    const refusal = this.#barrier(query.serializable);
+    if (refusal !== undefined) return refusal;
+    this.#meters.ranges.add(1);
+    const { clock } = this.#options;
+    return readRange(query, this.#rooms.store, clock, this.limits.sliceMsMax, signal);
+  }
+
+  /** Runs a transaction; one that can only read takes the read path. */
+  async txn(command: TxnCommand): Promise<TxnReply | Refusal> {
+    if (!isReadOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
+    return this.#barrier(true) ?? this.#rooms.store.read(command);
+  }
+
+  /** Raises the compaction floor; with `physical`, resolves once what fell below it is gone. */
+  async compact(revision: number, physical: boolean): Promise<Reply | Refusal> {
+    const reply = await this.propose({ kind: "compact", revision });
+    if (reply instanceof Refusal) {
+      if (physical && reply.kind === "compacted") await this.#sweeping;
+      return reply;
+    }
+    if (physical) await this.#sweep();
+    else this.#rooms.tree.reconsider();
+    return reply;
+  }
+
+  /** Starts a watcher. `onReady` is called when take() has something new. */
+  watch(request: WatchRequest, onReady: () => void): WatchHandle {
+    const { revision, watchers } = this.#rooms.store;
+    const watcher = watchers.watch(request, onReady);
+    return {
+      revision,
+      take: () => watchers.take(watcher),
+      isCurrent: () => watchers.isCurrent(watcher),
+      cancel: () => watchers.cancel(watcher),
+    };
+  }
+
+  /** Grants a lease; an id of 0n lets the member choose one. */
+  grant(lease: LeaseId, ttlSeconds: number): Promise<Reply | Refusal> {
+    return this.propose({
+      kind: "grant",
+      lease: lease === 0n ? this.#freshLease() : lease,
+      ttlSeconds,
+    });
+  }
+
+  /**
+   * Renews a lease: its full TTL in seconds, or undefined when it is gone. Refusals: stopped, and
+   * outcomeUnknown when an expired lease is not revoked in time.
+   */
+  async keepAlive(lease: LeaseId): Promise<number | undefined | Refusal> {
+    if (!this.isLeader) return new Refusal("stopped");
+    this.#meters.leasesRenewed.add(1);
+    const done = new AbortController();
+    const tooLate = this.#options.clock
+      .sleep(this.limits.requestMsMax, done.signal)
+      .then(() => new Refusal("outcomeUnknown"));
+    const renewed = await Promise.race([this.#deadlines.renew(lease), tooLate]);
+    done.abort();
+    return renewed;
+  }
+
+  /** What is known of a lease; undefined when there is none. */
+  leaseLife(id: LeaseId): LeaseLife | undefined {
+    const lease = this.#rooms.store.lease(id);
+    const remaining = this.#deadlines.remainingSeconds(id);
+    if (lease === undefined || remaining === undefined) return undefined;
+    const { keys, ttlSeconds } = lease;
+    return { ttlSeconds, remainingSeconds: Math.trunc(remaining), keys: [...keys].sort() };
+  }
+
+  /** All leases, the one with least time left first. */
+  leases(): LeaseId[] {
+    return this.#deadlines.byRemaining();
+  }
+
+  /** Starts a background job's next round now. */
+  wake(task: string): void {
+    this.#tasks.find(({ name }) => name === task)?.wake();
+  }
+
+  /** Takes no more work, settles what was taken, closes the files. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#committer.stop();
+    await Promise.all(this.#tasks.map((task) => task.stop()));
+    await this.#rooms.tree.close();
+    await this.#rooms.log.close();
+    this.#rooms.directory.lock.release();
+  }
+
+  #barrier(serializable: boolean): Refusal | undefined {
+    if (this.isLeader || (serializable && this.#closing === undefined)) return undefined;
+    return new Refusal("stopped");
+  }
+
+  #fail(error: unknown): void {
+    this.#options.fatal(error);
+  }
+
+  #sweep(): Promise<void> {
+    const { store, tree } = this.#rooms;
+    this.#sweeping = this.#sweeping.then(async () => {
+      tree.seal(checkpointOf(this.#committer.applied, store.state));
+      await tree.major();
+    });
+    return this.#sweeping;
+  }
+
+  #freshLease(): LeaseId {
+    for (;;) {
+      const id = this.#options.random.u64() >> 1n;
+      if (id !== 0n && !this.#rooms.store.hasLease(id)) return id;
+    }
+  }
+
+  async #catchUpWatchers(): Promise<number> {
+    const { clock } = this.#options;
+    const { watchers } = this.#rooms.store;
+    while (watchers.catchUp(deadline(clock, this.limits.sliceMsMax))) await clock.yield();
+    return Infinity;
+  }
+
+  async #expireLeases(): Promise<number> {
+    const { leaseExpiriesPerRound, leaseRoundMs } = this.limits;
+    const expired = this.#deadlines.expired(leaseExpiriesPerRound);
+    const answers = await Promise.all(
+      expired.map((lease) => this.propose({ kind: "revoke", lease })),
+    );
+    this.#meters.leasesExpired.add(answers.filter((answer) => !(answer instanceof Refusal)).length);
+    return leaseRoundMs;
+  }
+
+  async #trimLog(): Promise<number> {
+    const { log, tree } = this.#rooms;
+    await log.rotateIfOld();
+    const checkpoint: Checkpoint | undefined = tree.durable;
+    if (checkpoint !== undefined) log.trim(indexOf(checkpoint.index));
+    if (log.status().segments > this.limits.segmentsMax) {
+      tree.seal(checkpointOf(this.#committer.applied, this.#rooms.store.state));
+    }
+    return this.limits.segmentAgeMsMax;
+  }
+
+  #expireRequests(): Promise<number> {
+    this.#committer.expireWaiters();
+    return Promise.resolve(this.limits.requestMsMax / 20);
+  }
+}

@@ -1,0 +1,88 @@
+/** What a member counts and times, and what its gauges show. */
+import { unreachable } from "../lib/assert.ts";
+import type { Counter, Histogram } from "../lib/meter.ts";
+import type { Registry } from "../lib/registry.ts";
+import { type Action, changesOf } from "../model/entry.ts";
+import { metrics, writeOperations } from "../model/metrics.ts";
+
+type WriteOperation = (typeof writeOperations)[number];
+
+/** What the commit path measures. */
+export interface CommitMeters {
+  readonly queueSeconds: Histogram;
+  readonly syncSeconds: Histogram;
+  readonly applySeconds: Histogram;
+  /** An action was committed, `seconds` after it was proposed. */
+  committed(action: Action, seconds: number): void;
+  /** An action was decided and then could not be committed. */
+  failed(action: Action): void;
+}
+
+export function commitMeters(registry: Registry): CommitMeters {
+  const labelled = <T>(make: (op: WriteOperation) => T) =>
+    Object.fromEntries(writeOperations.map((op) => [op, make(op)])) as Record<WriteOperation, T>;
+  const writes = labelled((op) => registry.counter(metrics.writes, { op }));
+  const errors = labelled((op) => registry.counter(metrics.writeErrors, { op }));
+  const seconds = labelled((op) => registry.histogram(metrics.writeSeconds, { op }));
+  const puts = registry.counter(metrics.puts, {});
+  const deletes = registry.counter(metrics.deletes, {});
+  const txns = registry.counter(metrics.txns, {});
+  const failures = registry.counter(metrics.proposalsFailed, {});
+  return {
+    queueSeconds: registry.histogram(metrics.commitPhaseSeconds, { phase: "queue" }),
+    syncSeconds: registry.histogram(metrics.commitPhaseSeconds, { phase: "fsync" }),
+    applySeconds: registry.histogram(metrics.commitPhaseSeconds, { phase: "apply" }),
+    committed(action, elapsed) {
+      const operation = operationOf(action);
+      if (operation === undefined) return;
+      writes[operation].add(1);
+      seconds[operation].observe(elapsed);
+      countChanges(action, puts, deletes);
+      if (operation === "txn") txns.add(1);
+    },
+    failed(action) {
+      const operation = operationOf(action);
+      if (operation !== undefined) errors[operation].add(1);
+      failures.add(1);
+    },
+  };
+}
+
+function countChanges(action: Action, puts: Counter, deletes: Counter): void {
+  for (const { kind } of changesOf(action)) (kind === "put" ? puts : deletes).add(1);
+}
+
+/** What a write is called: what it did to its one key, or "txn" when it changed several. */
+function operationOf(action: Action): WriteOperation | undefined {
+  switch (action.kind) {
+    case "write": {
+      const [first, second] = action.changes;
+      if (second !== undefined || first === undefined) return "txn";
+      if (first.kind === "delete") return "delete";
+      return first.version === 1 ? "create" : "update";
+    }
+    case "grant":
+    case "revoke":
+    case "compact":
+      return action.kind;
+    case "begin":
+      return undefined;
+    default:
+      return unreachable(action);
+  }
+}
+
+/** What a member counts besides its writes. */
+export interface MemberMeters {
+  readonly ranges: Counter;
+  readonly leasesRenewed: Counter;
+  readonly leasesExpired: Counter;
+}
+
+export function memberMeters(registry: Registry): MemberMeters {
+  return {
+    ranges: registry.counter(metrics.ranges, {}),
+    leasesRenewed: registry.counter(metrics.leasesRenewed, {}),
+    leasesExpired: registry.counter(metrics.leasesExpired, {}),
+  };
+}

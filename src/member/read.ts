@@ -1,0 +1,50 @@
+/**
+ * The one read path: proof that this member may answer, then local state at the committed revision.
+ * A member that leads alone is its own proof. A large range is read in slices, so that it does not
+ * stall writes; the revision it reads is pinned meanwhile.
+ */
+import type { Clock } from "../lib/clock.ts";
+import type { RangeQuery } from "../model/command.ts";
+import { Refusal } from "../model/refusal.ts";
+import type { RangeReply } from "../model/reply.ts";
+import { RangeRead } from "../mvcc/range.ts";
+import type { Store } from "../mvcc/store.ts";
+
+/** Keys in a range whose reader has left are not worth reading on. */
+export class AbandonedError extends Error {}
+
+/**
+ * Reads a range. Refusals: futureRevision, compacted. Rejects with AbandonedError when `signal`
+ * aborts before it is done.
+ */
+export async function readRange(
+  query: RangeQuery,
+  store: Store,
+  clock: Clock,
+  sliceMsMax: number,
+  signal: AbortSignal | undefined,
+): Promise<RangeReply | Refusal> {
+  const { revision } = query;
+  if (revision > store.revision) return new Refusal("futureRevision");
+  if (revision > 0 && revision < store.floor) return new Refusal("compacted");
+  const at = revision > 0 ? revision : store.revision;
+  const read = new RangeRead(query, store.revision);
+  const source = store.at(at);
+  if (read.step(source, deadline(clock, sliceMsMax))) return read.reply();
+  const release = store.pin(at);
+  try {
+    do {
+      await clock.yield();
+      if (signal?.aborted) throw new AbandonedError("the reader left");
+    } while (!read.step(source, deadline(clock, sliceMsMax)));
+    return read.reply();
+  } finally {
+    release();
+  }
+}
+
+/** Says true once `milliseconds` have passed from now. */
+export function deadline(clock: Clock, milliseconds: number): () => boolean {
+  const end = clock.now() + milliseconds;
+  return () => clock.now() >= end;
+}

@@ -1,0 +1,131 @@
+/** Walks the live keys of a range, in key order, as they were at one revision. */
+import type { ByteString } from "../lib/bytes.ts";
+import type { Cursor, Tree } from "../lsm/tree.ts";
+import type { KeyValue } from "../model/event.ts";
+import type { KeyRange } from "../model/range.ts";
+import type { Revision } from "../model/revision.ts";
+import {
+  afterPrefix,
+  dataBounds,
+  dataPrefixLength,
+  dataRevision,
+  dataSeek,
+  keyOfPrefix,
+} from "./keys.ts";
+import { decodeVersion, isTombstone } from "./version.ts";
+
+/** Stands before the first key; valid until the event loop turns. */
+export interface LiveCursor {
+  /** Moves to the next live key; false at the end of the range. */
+  next(): boolean;
+  /** The key it stands on. */
+  readonly key: ByteString;
+  /** The pair it stands on. */
+  pair(): KeyValue;
+}
+
+/** After this many versions of one key in a row, seeking over the rest is cheaper than stepping. */
+const stepsMax = 8;
+
+/** The live keys of the tree. */
+export class TreeCursor implements LiveCursor {
+  readonly #rows: Cursor;
+  readonly #revision: number;
+  /** The prefix of the key whose version at #revision is already known. */
+  #prefix: ByteString | undefined;
+  #modRevision = 0 as Revision;
+  #steps = 0;
+
+  /** From the key range's start, or from right after the key `after`. */
+  constructor(tree: Tree<unknown>, range: KeyRange, revision: number) {
+    const { from, to } = dataBounds(range);
+    this.#rows = tree.scan(from, to);
+    this.#revision = revision;
+  }
+
+  next(): boolean {
+    const rows = this.#rows;
+    while (rows.next()) {
+      const row = rows.key;
+      if (this.#prefix !== undefined && row.startsWith(this.#prefix)) {
+        if (++this.#steps > stepsMax) this.#skip(afterPrefix(this.#prefix));
+        continue;
+      }
+      const revision = dataRevision(row);
+      if (revision > this.#revision) {
+        if (++this.#steps > stepsMax) {
+          this.#skip(dataSeek(row.slice(0, dataPrefixLength(row)), this.#revision));
+        }
+        continue;
+      }
+      this.#prefix = row.slice(0, dataPrefixLength(row));
+      this.#steps = 0;
+      if (isTombstone(rows.value())) continue;
+      this.#modRevision = revision;
+      return true;
+    }
+    return false;
+  }
+
+  get key(): ByteString {
+    return keyOfPrefix(this.#prefix ?? "");
+  }
+
+  pair(): KeyValue {
+    return decodeVersion(this.key, this.#modRevision, this.#rows.value());
+  }
+
+  #skip(to: ByteString): void {
+    this.#rows.seek(to);
+    this.#steps = 0;
+  }
+}
+
+/** What an overlay says of one key: its pair, or undefined when it is deleted there. */
+export interface Overlaid {
+  readonly key: ByteString;
+  readonly pair: KeyValue | undefined;
+}
+
+/** A cursor, with the keys of an overlay in place of its own. */
+export class OverlayCursor implements LiveCursor {
+  readonly #under: LiveCursor;
+  readonly #over: readonly Overlaid[];
+  #at = 0;
+  #underLive: boolean;
+  #current: KeyValue | undefined;
+
+  /** `over` is sorted by key and lies in the range of `under`. */
+  constructor(under: LiveCursor, over: readonly Overlaid[]) {
+    this.#under = under;
+    this.#over = over;
+    this.#underLive = under.next();
+  }
+
+  next(): boolean {
+    for (;;) {
+      const top = this.#over[this.#at];
+      const underKey = this.#underLive ? this.#under.key : undefined;
+      if (top === undefined && underKey === undefined) return false;
+      if (top === undefined || (underKey !== undefined && underKey < top.key)) {
+        this.#current = this.#under.pair();
+        this.#underLive = this.#under.next();
+        return true;
+      }
+      if (underKey === top.key) this.#underLive = this.#under.next();
+      this.#at++;
+      if (top.pair !== undefined) {
+        this.#current = top.pair;
+        return true;
+      }
+    }
+  }
+
+  get key(): ByteString {
+    return this.pair().key;
+  }
+
+  pair(): KeyValue {
+    return this.#current as KeyValue;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Range: the pairs of a key range at one revision, filtered, sorted and cut as etcd does it.
+ *
+ *   live keys ─► count ─► revision filters ─► sort ─► limit ─► values cleared for keysOnly
+ *
+ * `count` is taken before filters and limit, `more` after the filters. A range may hold millions of
+ * keys, so it is read in slices; a slice begins with a fresh cursor, because the rows are versioned
+ * and a revision that is being read is kept (Store.pin).
+ */
+import type { ByteString } from "../lib/bytes.ts";
+import type { RangeQuery, SortTarget } from "../model/command.ts";
+import type { KeyValue } from "../model/event.ts";
+import { isSingle, type KeyRange } from "../model/range.ts";
+import type { RangeReply } from "../model/reply.ts";
+import type { Revision } from "../model/revision.ts";
+import type { LiveCursor } from "./cursor.ts";
+
+/** Where a range is read from: the store at a revision, or a transaction's view of it. */
+export interface RangeSource {
+  get(key: ByteString): KeyValue | undefined;
+  cursor(range: KeyRange): LiveCursor;
+}
+
+/** Keys visited between two looks at the clock. */
+const keysBetweenChecks = 256;
+
+const nothing = new Uint8Array(0);
+
+export class RangeRead {
+  readonly #query: RangeQuery;
+  readonly #revision: Revision;
+  readonly #kvs: KeyValue[] = [];
+  readonly #keepMax: number;
+  #count = 0;
+  #rest: KeyRange | undefined;
+
+  /** `revision` is what the reply's header shows, not what is read. */
+  constructor(query: RangeQuery, revision: Revision) {
+    this.#query = query;
+    this.#revision = revision;
+    this.#keepMax = keepMaxOf(query);
+    this.#rest = query.range;
+  }
+
+  /** Reads on until the range is done or `enough` says to pause; true when it is done. */
+  step(source: RangeSource, enough: () => boolean): boolean {
+    if (this.#rest === undefined) return true;
+    if (isSingle(this.#rest)) {
+      const pair = source.get(this.#rest.key);
+      if (pair !== undefined) this.#take(() => pair);
+      this.#rest = undefined;
+      return true;
+    }
+    const cursor = source.cursor(this.#rest);
+    let visited = 0;
+    while (cursor.next()) {
+      this.#take(() => cursor.pair());
+      if (++visited % keysBetweenChecks === 0 && enough()) {
+        this.#rest = { key: `${cursor.key}\0`, end: this.#rest.end };
+        return false;
+      }
+    }
+    this.#rest = undefined;
+    return true;
+  }
+
+  /** The reply, once step has returned true. */
+  reply(): RangeReply {
+    const { keysOnly, limit } = this.#query;
+    let kvs = filtered(this.#kvs, this.#query);
+    sort(kvs, this.#query);
+    const more = limit > 0 && kvs.length > limit;
+    if (more) kvs = kvs.slice(0, limit);
+    if (keysOnly) kvs = kvs.map((pair) => ({ ...pair, value: nothing }));
+    return { kind: "range", revision: this.#revision, kvs, more, count: this.#count };
+  }
+
+  #take(pair: () => KeyValue): void {
+    this.#count++;
+    if (this.#kvs.length < this.#keepMax) this.#kvs.push(pair());
+  }
+}
+
+/** Reads a whole range in one go. */
+export function readRange(query: RangeQuery, source: RangeSource, revision: Revision): RangeReply {
+  const read = new RangeRead(query, revision);
+  read.step(source, () => false);
+  return read.reply();
+}
+
+/**
+ * How many pairs are needed to answer. Where the order is that of the keys and nothing is filtered,
+ * one more than the limit tells `more`. etcd reads no further either when the order is "none" and
+ * the target is not the key: it then sorts just those.
+ */
+function keepMaxOf(query: RangeQuery): number {
+  if (query.countOnly) return 0;
+  const inKeyOrder =
+    query.sortOrder === "none" || (query.sortTarget === "key" && query.sortOrder === "ascend");
+  return query.limit > 0 && inKeyOrder && !hasFilters(query) ? query.limit + 1 : Infinity;
+}
+
+function hasFilters(query: RangeQuery): boolean {
+  return (
+    query.minModRevision !== 0 ||
+    query.maxModRevision !== 0 ||
+    query.minCreateRevision !== 0 ||
+    query.maxCreateRevision !== 0
+  );
+}
+
+function filtered(kvs: KeyValue[], query: RangeQuery): KeyValue[] {
+  if (!hasFilters(query)) return kvs;
+  const { maxCreateRevision, maxModRevision, minCreateRevision, minModRevision } = query;
+  return kvs.filter(
+    ({ createRevision, modRevision }) =>
+      (maxModRevision === 0 || modRevision <= maxModRevision) &&
+      (minModRevision === 0 || modRevision >= minModRevision) &&
+      (maxCreateRevision === 0 || createRevision <= maxCreateRevision) &&
+      (minCreateRevision === 0 || createRevision >= minCreateRevision),
+  );
+}
+
+/** Sorts in place; stable, so that ties stay in key order. */
+function sort(kvs: KeyValue[], { sortOrder, sortTarget }: RangeQuery): void {
+  if (sortTarget === "key" && sortOrder !== "descend") return;
+  const compare = comparisons[sortTarget];
+  kvs.sort(sortOrder === "descend" ? (a, b) => compare(b, a) : compare);
+}
+
+const comparisons: Record<SortTarget, (a: KeyValue, b: KeyValue) => number> = {
+  key: (a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0),
+  version: (a, b) => a.version - b.version,
+  create: (a, b) => a.createRevision - b.createRevision,
+  mod: (a, b) => a.modRevision - b.modRevision,
+  value: (a, b) => Buffer.compare(a.value, b.value),
+};

@@ -1,0 +1,262 @@
+/**
+ * The state machine: keys with their history, leases, the compaction floor, and the watchers of
+ * them. Deterministic: the same entries make the same state on every member. It is told entries in
+ * log order and knows nothing of logs, clocks or other members.
+ *
+ *   decide(command) ─► decision        looks at everything decided
+ *   pend(entry)                        the decision, placed in the log: later decisions see it
+ *   apply(entry)                       committed: readers and watchers see it
+ *   forget()                           what is pending did not make it into the log
+ */
+import { assert, must } from "../lib/assert.ts";
+import { type ByteString, byteStringOf } from "../lib/bytes.ts";
+import type { Cursor, Tree } from "../lsm/tree.ts";
+import type { Command, TxnCommand } from "../model/command.ts";
+import { type Change, changesOf, type Entry } from "../model/entry.ts";
+import type { Event, KeyValue } from "../model/event.ts";
+import type { KeyRange } from "../model/range.ts";
+import type { Refusal } from "../model/refusal.ts";
+import type { TxnReply } from "../model/reply.ts";
+import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
+import { type LiveCursor, TreeCursor } from "./cursor.ts";
+import { type Decision, decide } from "./decide.ts";
+import { type Applied, Draft } from "./draft.ts";
+import {
+  afterAttached,
+  afterHistory,
+  afterLeases,
+  attachedKey,
+  dataKey,
+  dataPrefix,
+  dataRevision,
+  dataSeek,
+  historyKey,
+  historyPosition,
+  leaseKey,
+  leaseOfRow,
+} from "./keys.ts";
+import { type Lease, Leases } from "./leases.ts";
+import { Pending } from "./pending.ts";
+import type { RangeSource } from "./range.ts";
+import { decideTxn } from "./txn.ts";
+import { decodeVersion, encodeHead, isTombstone, tombstone } from "./version.ts";
+import { type WatchedStore, Watchers, type WatchLimits } from "./watchers.ts";
+
+/** What of the store is not in its rows; kept in the tree's manifest with each flush. */
+export interface StoreState {
+  readonly revision: number;
+  readonly floor: number;
+}
+
+/** Of a store that nobody has written to. */
+export const emptyState: StoreState = { revision: 1, floor: -1 };
+
+export interface StoreOptions {
+  readonly tree: Tree<unknown>;
+  /** The state that belongs to the tree's durable rows. */
+  readonly state: StoreState;
+  readonly watchLimits: WatchLimits;
+  /** Called when watchers are behind and catchUp() has work. */
+  readonly wakeWatchers: () => void;
+  /** Called when an applied entry grants or revokes a lease. */
+  readonly leaseChanged: (lease: LeaseId, ttlSeconds: number | undefined) => void;
+}
+
+export class Store implements Applied, WatchedStore {
+  readonly #tree: Tree<unknown>;
+  readonly #leaseChanged: StoreOptions["leaseChanged"];
+  readonly #pending = new Pending();
+  readonly #pins = new Map<number, number>();
+  readonly leases = new Leases();
+  readonly watchers: Watchers;
+  #revision: Revision;
+  #floor: number;
+
+  /** Opens the store on a tree, whose rows are those of `state`. */
+  constructor(options: StoreOptions) {
+    this.#tree = options.tree;
+    this.#leaseChanged = options.leaseChanged;
+    this.#revision = revisionOf(options.state.revision);
+    this.#floor = options.state.floor;
+    this.watchers = new Watchers(this, options.watchLimits, options.wakeWatchers);
+    this.#loadLeases();
+  }
+
+  /** The revision that readers see. */
+  get revision(): Revision {
+    return this.#revision;
+  }
+
+  get floor(): number {
+    return this.#floor;
+  }
+
+  get state(): StoreState {
+    return { revision: this.#revision, floor: this.#floor };
+  }
+
+  /** Entries decided and not applied. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** The lowest revision that somebody may still read: the floor, or a read that began below it. */
+  get keptFrom(): number {
+    let kept = this.#floor;
+    for (const revision of this.#pins.keys()) kept = Math.min(kept, revision);
+    return kept;
+  }
+
+  /** Decides `command` as if everything pending were applied. */
+  decide(command: Command): Decision {
+    return decide(command, new Draft(this, this.#pending), this.leases);
+  }
+
+  /** Answers a read-only transaction from what readers see. */
+  read(command: TxnCommand): TxnReply | Refusal {
+    return decideTxn(command, new Draft(this, undefined));
+  }
+
+  /** Takes note of a decision that was placed in the log. */
+  pend(entry: Entry): void {
+    this.#pending.add(entry);
+  }
+
+  /** Forgets everything pending. */
+  forget(): void {
+    this.#pending.clear();
+  }
+
+  /** Applies the next entry of the log. */
+  apply(entry: Entry): void {
+    const { action, revision } = entry;
+    const changes = changesOf(action);
+    assert(
+      revision === this.#revision + (changes.length > 0 ? 1 : 0),
+      "an entry's revision follows the store's",
+    );
+    for (let sub = 0; sub < changes.length; sub++) {
+      this.#applyChange(changes[sub] as Change, revision, sub);
+    }
+    if (action.kind === "grant") {
+      this.#tree.put(leaseKey(action.lease), Buffer.from(`${action.ttlSeconds}`));
+      this.leases.grant(action.lease, action.ttlSeconds);
+      this.#leaseChanged(action.lease, action.ttlSeconds);
+    } else if (action.kind === "revoke") {
+      this.#tree.delete(leaseKey(action.lease));
+      this.leases.revoke(action.lease);
+      this.#leaseChanged(action.lease, undefined);
+    } else if (action.kind === "compact") {
+      assert(action.floor > this.#floor, "the floor rises");
+      this.#floor = action.floor;
+    }
+    if (this.#pending.size > 0) this.#pending.settle(entry);
+    this.#revision = revision;
+    if (changes.length > 0) this.watchers.notify(changes, revision);
+  }
+
+  /**
+   * Keeps what a read at `revision` sees while it reads on, even when the floor passes it. Returns
+   * the release.
+   */
+  pin(revision: number): () => void {
+    this.#pins.set(revision, (this.#pins.get(revision) ?? 0) + 1);
+    return () => {
+      const readers = must(this.#pins.get(revision), "a pin is released once") - 1;
+      if (readers === 0) this.#pins.delete(revision);
+      else this.#pins.set(revision, readers);
+    };
+  }
+
+  /** The keys at `revision`, as a range read wants them. */
+  at(revision: number): RangeSource {
+    return {
+      get: (key) => this.latest(key, revision),
+      cursor: (range) => this.cursor(range, revision),
+    };
+  }
+
+  latest(key: ByteString, revision: number): KeyValue | undefined {
+    const prefix = dataPrefix(key);
+    const row = this.#tree.first(dataSeek(prefix, revision), prefix.length);
+    if (row === undefined || isTombstone(row.value)) return undefined;
+    return decodeVersion(key, dataRevision(row.key), row.value);
+  }
+
+  cursor(range: KeyRange, revision: number): LiveCursor {
+    return new TreeCursor(this.#tree, range, revision);
+  }
+
+  hasLease(lease: LeaseId): boolean {
+    return this.leases.get(lease) !== undefined;
+  }
+
+  lease(lease: LeaseId): Lease | undefined {
+    return this.leases.get(lease);
+  }
+
+  history(
+    revision: number,
+    visit: (revision: Revision, sub: number, key: ByteString) => boolean,
+  ): boolean {
+    const rows: Cursor = this.#tree.scan(historyKey(revision, 0), afterHistory);
+    while (rows.next()) {
+      const at = historyPosition(rows.key);
+      if (!visit(at.revision, at.sub, byteStringOf(rows.value()))) return false;
+    }
+    return true;
+  }
+
+  eventAt(revision: Revision, sub: number, key: ByteString): Event {
+    const row = must(
+      this.#tree.get(dataKey(key, revision, sub)),
+      "every history row has its data row",
+    );
+    if (isTombstone(row)) return { type: "delete", key, modRevision: revision };
+    return { type: "put", kv: decodeVersion(key, revision, row) };
+  }
+
+  before(key: ByteString, revision: Revision): KeyValue | undefined {
+    return revision - 1 < this.#floor ? undefined : this.latest(key, revision - 1);
+  }
+
+  #applyChange(change: Change, revision: Revision, sub: number): void {
+    const { key, previousLease } = change;
+    const row = dataKey(key, revision, sub);
+    if (change.kind === "put") this.#tree.put(row, encodeHead(change), change.value);
+    else this.#tree.put(row, tombstone);
+    this.#tree.put(historyKey(revision, sub), bytesOfKey(key));
+    const lease = change.kind === "put" ? change.lease : 0n;
+    if (previousLease === lease) return;
+    if (previousLease !== 0n) {
+      this.#tree.delete(attachedKey(previousLease, key));
+      this.leases.detach(previousLease, key);
+    }
+    if (lease !== 0n) {
+      this.#tree.put(attachedKey(lease, key), nothing);
+      this.leases.attach(lease, key);
+    }
+  }
+
+  #loadLeases(): void {
+    const leases = this.#tree.scan(leaseKey(0n).slice(0, 2), afterLeases);
+    while (leases.next()) {
+      this.leases.grant(leaseOfRow(leases.key).lease, Number(byteStringOf(leases.value())));
+    }
+    const attached = this.#tree.scan(attachedKey(0n, "").slice(0, 2), afterAttached);
+    while (attached.next()) {
+      const { key, lease } = leaseOfRow(attached.key);
+      this.leases.attach(lease, key);
+    }
+  }
+}
+
+const nothing = new Uint8Array(0);
+
+let keyScratch = Buffer.alloc(4096);
+
+/** The bytes of a key, valid until the next call. */
+function bytesOfKey(key: ByteString): Uint8Array {
+  if (key.length > keyScratch.length) keyScratch = Buffer.alloc(key.length);
+  return keyScratch.subarray(0, keyScratch.write(key, 0, "latin1"));
+}

@@ -1,0 +1,178 @@
+/**
+ * Transactions, in etcd's three passes:
+ *
+ *   1 plan     every comparison of the tree is judged against the state before the transaction,
+ *              down the branches that are taken
+ *   2 check    every operation of the plan that could be refused is, before anything is changed
+ *   3 run      the operations in order; each sees what the earlier ones did
+ */
+import { unreachable } from "../lib/assert.ts";
+import { byteStringOf } from "../lib/bytes.ts";
+import type {
+  Compare,
+  CompareResult,
+  DeleteRangeCommand,
+  Operation,
+  PutCommand,
+  RangeQuery,
+  TxnCommand,
+} from "../model/command.ts";
+import type { KeyValue } from "../model/event.ts";
+import { isSingle } from "../model/range.ts";
+import { Refusal } from "../model/refusal.ts";
+import type { OperationReply, TxnReply } from "../model/reply.ts";
+import type { Draft } from "./draft.ts";
+
+/** A transaction whose branches are chosen. */
+interface Plan {
+  readonly kind: "plan";
+  readonly succeeded: boolean;
+  readonly steps: readonly Step[];
+}
+
+type Step = RangeQuery | PutCommand | DeleteRangeCommand | Plan;
+
+/** Runs a transaction on a fresh draft. On a refusal the draft is not to be used any further. */
+export function decideTxn(command: TxnCommand, draft: Draft): TxnReply | Refusal {
+  const plan = planOf(command, draft);
+  return check(plan, draft) ?? run(plan, draft);
+}
+
+/** True for a transaction that can only read: it needs no entry and waits for none. */
+export function isReadOnly({ failure, success }: TxnCommand): boolean {
+  return success.every(isRange) && failure.every(isRange);
+}
+
+/** True for a read-only transaction that asks for no proof that what it reads is the newest. */
+export function isSerializable({ failure, success }: TxnCommand): boolean {
+  return [...success, ...failure].every((step) => step.kind === "range" && step.serializable);
+}
+
+function isRange(operation: Operation): boolean {
+  return operation.kind === "range";
+}
+
+function planOf(command: TxnCommand, draft: Draft): Plan {
+  const succeeded = command.compares.every((compare) => holds(compare, draft));
+  const taken = succeeded ? command.success : command.failure;
+  return {
+    kind: "plan",
+    succeeded,
+    steps: taken.map((step) => (step.kind === "txn" ? planOf(step, draft) : step)),
+  };
+}
+
+function check(plan: Plan, draft: Draft): Refusal | undefined {
+  for (const step of plan.steps) {
+    const refusal = checkStep(step, draft);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+function checkStep(step: Step, draft: Draft): Refusal | undefined {
+  switch (step.kind) {
+    case "range":
+      if (step.revision > draft.base) return new Refusal("futureRevision");
+      // A negative revision is compared as it stands, so it is refused only once there is a floor.
+      if (step.revision !== 0 && step.revision < draft.floor) return new Refusal("compacted");
+      return undefined;
+    case "put":
+      if ((step.ignoreValue || step.ignoreLease) && draft.get(step.key) === undefined) {
+        return new Refusal("keyNotFound");
+      }
+      if (step.lease !== 0n && !draft.hasLease(step.lease)) return new Refusal("leaseNotFound");
+      return undefined;
+    case "deleteRange":
+      return undefined;
+    case "plan":
+      return check(step, draft);
+    default:
+      return unreachable(step);
+  }
+}
+
+function run(plan: Plan, draft: Draft): TxnReply | Refusal {
+  const responses: OperationReply[] = [];
+  for (const step of plan.steps) {
+    const reply = runStep(step, draft);
+    if (reply instanceof Refusal) return reply;
+    responses.push(reply);
+  }
+  return { kind: "txn", revision: draft.revision, succeeded: plan.succeeded, responses };
+}
+
+function runStep(step: Step, draft: Draft): OperationReply | Refusal {
+  switch (step.kind) {
+    case "range":
+      return draft.range(step);
+    case "put":
+      return draft.put(step);
+    case "deleteRange":
+      return draft.deleteRange(step);
+    case "plan":
+      return run(step, draft);
+    default:
+      return unreachable(step);
+  }
+}
+
+/** Whether a comparison holds for every key of its range, or for an absent key if there is none. */
+function holds(compare: Compare, draft: Draft): boolean {
+  const { range } = compare;
+  if (isSingle(range)) {
+    const pair = draft.get(range.key);
+    return pair === undefined ? holdsAbsent(compare) : holdsFor(compare, pair);
+  }
+  let found = false;
+  for (const cursor = draft.cursor(range); cursor.next(); ) {
+    found = true;
+    if (!holdsFor(compare, cursor.pair())) return false;
+  }
+  return found || holdsAbsent(compare);
+}
+
+/** An absent key has no value to compare; everything else of it counts as 0. */
+function holdsAbsent({ result, target }: Compare): boolean {
+  if (target.field === "value") return false;
+  if (target.field === "lease") return matches(result, order(0n, target.operand));
+  return matches(result, order(0, target.operand));
+}
+
+function holdsFor({ result, target }: Compare, pair: KeyValue): boolean {
+  switch (target.field) {
+    case "version":
+      return matches(result, order(pair.version, target.operand));
+    case "create":
+      return matches(result, order(pair.createRevision, target.operand));
+    case "mod":
+      return matches(result, order(pair.modRevision, target.operand));
+    case "lease":
+      return matches(result, order(pair.lease, target.operand));
+    case "value":
+      return matches(result, order(byteStringOf(pair.value), target.operand));
+    default:
+      return unreachable(target);
+  }
+}
+
+function order<T extends number | bigint | string>(stored: T, operand: T): number {
+  return stored < operand ? -1 : stored > operand ? 1 : 0;
+}
+
+function matches(result: CompareResult, ordering: number): boolean {
+  switch (result) {
+    case "equal":
+      return ordering === 0;
+    case "greater":
+      return ordering > 0;
+    case "less":
+      return ordering < 0;
+    case "notEqual":
+      return ordering !== 0;
+    case "always":
+      return true;
+    default:
+      return unreachable(result);
+  }
+}

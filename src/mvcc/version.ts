@@ -1,0 +1,79 @@
+/**
+ * What a data row holds: one version of a key.
+ *
+ *   put        flags │ create revision, varint │ version, varint │ lease, 8 if flag 2 │ value …
+ *   tombstone  flags
+ *   flags: 1 tombstone, 2 has a lease; varints are LEB128: seven bits a byte, low ones first
+ */
+import type { ByteString } from "../lib/bytes.ts";
+import type { PutChange } from "../model/entry.ts";
+import type { KeyValue } from "../model/event.ts";
+import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
+
+const tombstoneFlag = 1;
+const leaseFlag = 2;
+
+/** The whole row of a tombstone. */
+export const tombstone: Uint8Array = Uint8Array.of(tombstoneFlag);
+
+const scratch = Buffer.alloc(1 + 8 + 8 + 8);
+
+/** The bytes before the value in a put's row. They stay valid until the next call. */
+export function encodeHead(change: PutChange): Uint8Array {
+  scratch[0] = change.lease === 0n ? 0 : leaseFlag;
+  let at = writeVarint(change.createRevision, 1);
+  at = writeVarint(change.version, at);
+  if (change.lease !== 0n) {
+    scratch.writeBigInt64BE(change.lease, at);
+    at += 8;
+  }
+  return scratch.subarray(0, at);
+}
+
+/** True for the row of a deleted key. */
+export function isTombstone(row: Uint8Array): boolean {
+  return ((row[0] ?? 0) & tombstoneFlag) !== 0;
+}
+
+/** The pair in a put's row; its value is a view of the row. */
+export function decodeVersion(key: ByteString, modRevision: Revision, row: Uint8Array): KeyValue {
+  const create = readVarint(row, 1);
+  const version = readVarint(row, create.next);
+  let at = version.next;
+  let lease: LeaseId = 0n;
+  if (((row[0] ?? 0) & leaseFlag) !== 0) {
+    lease = new DataView(row.buffer, row.byteOffset + at, 8).getBigInt64(0);
+    at += 8;
+  }
+  return {
+    key,
+    value: row.subarray(at),
+    createRevision: revisionOf(create.value),
+    modRevision,
+    version: version.value,
+    lease,
+  };
+}
+
+function writeVarint(value: number, offset: number): number {
+  let rest = value;
+  let at = offset;
+  while (rest >= 0x80) {
+    scratch[at++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  scratch[at++] = rest;
+  return at;
+}
+
+function readVarint(bytes: Uint8Array, offset: number): { value: number; next: number } {
+  let value = 0;
+  let scale = 1;
+  let at = offset;
+  for (;;) {
+    const byte = bytes[at++] ?? 0;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return { value, next: at };
+    scale *= 0x80;
+  }
+}
