@@ -6,17 +6,8 @@
 import type { Logger } from "../lib/logger.ts";
 import { clusterVersion, etcdVersion } from "../model/version.ts";
 import { ListenError } from "./listen.ts";
+import type { Readiness } from "./readiness.ts";
 import type { Address } from "./value.ts";
-
-/** Where start-up is, or what keeps reads from being served. */
-export interface Readiness {
-  readonly ready: boolean;
-  /** In words: "replaying the log". */
-  readonly step: string;
-  /** How many of `total` are done; undefined where the step has no counts. */
-  readonly done?: number | undefined;
-  readonly total?: number | undefined;
-}
 
 /** What the pages show, asked at each request. */
 export interface Pages {
@@ -25,7 +16,7 @@ export interface Pages {
   leads(): boolean;
   /** The body of /status; bigints become decimal text. */
   status(): Readonly<Record<string, unknown>>;
-  metrics(): { readonly contentType: string; readonly text: Promise<string> };
+  metrics(): { readonly contentType: string; text(): Promise<string> };
   /** T4's own version. */
   readonly version: string;
 }
@@ -80,8 +71,9 @@ const routes: Readonly<Record<string, Page>> = {
   "/healthz/leader": (pages) => (pages.leads() ? plain(200, "ok\n") : plain(503, "not leader\n")),
   "/readyz": (pages) => ready(pages.readiness()),
   "/metrics": async (pages) => {
-    const { contentType, text } = pages.metrics();
-    return new Response(await text, { headers: { "content-type": contentType } });
+    const metrics = pages.metrics();
+    const text = await metrics.text();
+    return new Response(text, { headers: { "content-type": metrics.contentType } });
   },
   "/status": (pages) => json(pages.status()),
   "/version": (pages) =>

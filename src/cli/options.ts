@@ -26,11 +26,11 @@ export type Table = Readonly<Record<string, Option<unknown>>>;
 /** An option with a preset always has a value. */
 type Preset<T> = Option<T> & { readonly preset: string };
 
-function option<T>(flag: string, kind: Kind<T>, preset: string, help: string): Preset<T> {
+function option<const T>(flag: string, kind: Kind<T>, preset: string, help: string): Preset<T> {
   return { flag, help, kind, preset };
 }
 
-function unset<T>(flag: string, kind: Kind<T>, presetHelp: string, help: string): Option<T> {
+function unset<const T>(flag: string, kind: Kind<T>, presetHelp: string, help: string): Option<T> {
   return { flag, help, kind, preset: undefined, presetHelp };
 }
 

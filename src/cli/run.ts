@@ -1,7 +1,271 @@
-import type { Command } from "./command.ts";
-import { runOptions } from "./options.ts";
+/**
+ * `t4 run`: one member, from start to end.
+ *
+ *   1 pages    served at once, so that the rest can be watched
+ *   2 member   opened: recovery, then a new term
+ *   3 calls    taken; /readyz says that reads are served
+ *   4 end      a signal drains in order; a failure ends it with the code that names its kind
+ */
+import os from "node:os";
+import { SystemClock } from "../lib/clock.ts";
+import { createLogger, type Logger } from "../lib/logger.ts";
+import { PosixDisk } from "../lib/posix.ts";
+import { SystemRandom } from "../lib/random.ts";
+import { Registry } from "../lib/registry.ts";
+import { Member } from "../member/member.ts";
+import { ListenError as CallListenError, type Server, serve } from "../rpc/server.ts";
+import type { Service } from "../rpc/service.ts";
+import { codes } from "../rpc/status.ts";
+import { build } from "./build.ts";
+import type { Command, Shell } from "./command.ts";
+import { type End, Ending } from "./ending.ts";
+import { exitCodeOf, exitCodes } from "./exit.ts";
+import { showGauges, type Vitals } from "./gauges.ts";
+import { serveHttp } from "./http.ts";
+import { callMeters, watchLoop } from "./instruments.ts";
+import { ListenError } from "./listen.ts";
+import { type RunOptions, runOptions } from "./options.ts";
 import { parse } from "./parse.ts";
-export const run: Command = (argv, shell) => {
-  parse(runOptions, argv, shell.environment);
-  return Promise.resolve(0);
+import { Start } from "./readiness.ts";
+import { readTls, type Tls } from "./tls.ts";
+import { addressText } from "./value.ts";
+
+export const run: Command = async (argv, shell) => {
+  const options = parse(runOptions, argv, shell.environment);
+  return await new Run(options, readTls(options), shell).live();
 };
+
+const mebibyte = 2 ** 20;
+/** Of the time to drain, what is kept for closing files after the last call. */
+const closeMsMax = 2000;
+/** After a failure: time for callers to be told, before the process ends. */
+const failMsMax = 1000;
+const sendQueueBytesMax = 4 * mebibyte;
+const concurrentStreamsMax = 100_000;
+
+class Run {
+  readonly #options: RunOptions;
+  readonly #tls: Tls | undefined;
+  readonly #shell: Shell;
+  readonly #clock = new SystemClock();
+  readonly #registry = new Registry();
+  readonly #ending = new Ending();
+  readonly #logger: Logger;
+  readonly #start: Start;
+  #member: Member | undefined;
+  #server: Server | undefined;
+
+  constructor(options: RunOptions, tls: Tls | undefined, shell: Shell) {
+    const { logFormat: format, logLevel: level } = options;
+    this.#options = options;
+    this.#tls = tls;
+    this.#shell = shell;
+    const wall = () => this.#clock.wall();
+    this.#logger = createLogger({ level, format, wall, write: shell.warn });
+    this.#start = new Start(this.#clock, this.#logger);
+  }
+
+  /** Resolves to the exit code when the process is to end. */
+  async live(): Promise<number> {
+    try {
+      const http = this.#servePages();
+      const opened = this.#open(http.port);
+      const early = await Promise.race([opened.then(() => undefined), this.#ending.came]);
+      if (early !== undefined) {
+        // What it was about to open is closed by the exit, as after a crash.
+        opened.catch(() => undefined);
+        return this.#ended(early, true);
+      }
+      const end = await this.#ending.came;
+      const inOrder = end.kind === "signal" ? await this.#drain(http.stop) : await this.#fail();
+      return this.#ended(end, inOrder);
+    } catch (error) {
+      return this.#ended({ kind: "failure", error }, false);
+    }
+  }
+
+  #servePages() {
+    const vitals = () => (this.#member === undefined ? undefined : vitalsOf(this.#member));
+    const readiness = () => this.#start.readiness;
+    const wall = () => this.#clock.wall();
+    showGauges(this.#registry, { vitals, ready: () => readiness().ready, wall, build });
+    const fatal = this.#ending.fail;
+    watchLoop({ registry: this.#registry, clock: this.#clock, logger: this.#logger, fatal });
+    const pages = {
+      readiness,
+      leads: () => this.#member?.isLeader ?? false,
+      status: () => ({ ...build, ...readiness(), ...vitals() }),
+      metrics: () => this.#registry,
+      version: build.version,
+    };
+    return serveHttp(this.#options.metricsAddress, pages, this.#logger);
+  }
+
+  /** Opens the member, then the port for its clients. */
+  async #open(metricsPort: number): Promise<void> {
+    this.#member = await this.#openMember();
+    this.#server = await this.#serveCalls(this.#member);
+    this.#start.ready();
+    this.#announce(this.#member, this.#server, metricsPort);
+  }
+
+  async #openMember(): Promise<Member> {
+    const { advertiseUrls, dataDirectory, name } = this.#options;
+    const derived = () => [this.#clientUrl(this.#server?.port ?? this.#options.listen.port)];
+    return await Member.open({
+      dataDirectory,
+      name: name ?? os.hostname(),
+      get clientUrls() {
+        return advertiseUrls ?? derived();
+      },
+      settings: settingsOf(this.#options),
+      disk: new PosixDisk(),
+      clock: this.#clock,
+      random: new SystemRandom(),
+      logger: this.#logger,
+      registry: this.#registry,
+      onStep: (step) => this.#start.at(stepTexts[step.name], step),
+      fatal: this.#ending.fail,
+    });
+  }
+
+  async #serveCalls(member: Member): Promise<Server> {
+    const { keepaliveMs, keepaliveTimeoutMs, listen } = this.#options;
+    try {
+      return await serve({
+        services: servicesOf(member, this.#options),
+        listen,
+        tls: this.#tls,
+        limits: {
+          receiveBytesMax: member.limits.messageBytesMax,
+          sendQueueBytesMax,
+          concurrentStreamsMax,
+        },
+        keepalive: { intervalMs: keepaliveMs, timeoutMs: keepaliveTimeoutMs },
+        stopped: { code: codes.unavailable, message: "etcdserver: server stopped" },
+        clock: this.#clock,
+        logger: this.#logger,
+        meters: callMeters(this.#registry),
+        fatal: this.#ending.fail,
+      });
+    } catch (error) {
+      if (error instanceof CallListenError) throw new ListenError("--listen", listen, error);
+      throw error;
+    }
+  }
+
+  /** One line for the log and, where a person reads along, what to do next. */
+  #announce(member: Member, server: Server, metricsPort: number): void {
+    const { dataDirectory, listen, metricsAddress, readConsistency } = this.#options;
+    const endpoint = addressText({ ...listen, port: server.port });
+    const metrics = addressText({ ...metricsAddress, port: metricsPort });
+    this.#logger.info("serving", {
+      version: build.version,
+      commit: build.commit,
+      mode: "single",
+      dataDir: dataDirectory,
+      listen: endpoint,
+      metrics,
+      advertise: member.clientUrls.join(),
+      tls: tlsText(this.#tls),
+      readConsistency,
+      name: member.name,
+      cluster: member.identity.clusterId.toString(16),
+      member: member.identity.memberId.toString(16),
+      term: member.term,
+      revision: member.revision,
+      startSeconds: Number(this.#start.seconds.toFixed(3)),
+    });
+    if (!this.#shell.interactive) return;
+    const url = this.#clientUrl(server.port);
+    this.#shell.print(`
+etcd clients   ${url}
+pages          http://${metrics}/status
+
+Try it:
+  etcdctl --endpoints=${url} put hello world
+`);
+  }
+
+  #clientUrl(port: number): string {
+    const { host } = this.#options.listen;
+    const everywhere = host === "0.0.0.0" || host === "::";
+    const address = addressText({ host: everywhere ? os.hostname() : host, port });
+    return `${this.#tls === undefined ? "http" : "https"}://${address}`;
+  }
+
+  /** Ends calls, member and pages in order; false when that took too long. */
+  async #drain(stopPages: () => Promise<void>): Promise<boolean> {
+    const [member, server] = [this.#member, this.#server];
+    if (member === undefined || server === undefined) return true;
+    this.#start.at("stopping");
+    this.#logger.info("stopping", { openStreams: server.streams });
+    const { drainMsMax } = member.limits;
+    const drained = server
+      .stop(drainMsMax - closeMsMax)
+      .then(() => member.close())
+      .then(stopPages)
+      .then(() => true);
+    return await Promise.race([drained, this.#clock.sleep(drainMsMax).then(() => false)]);
+  }
+
+  /** Lets the answers out that callers are owed; files are left as they are. */
+  async #fail(): Promise<boolean> {
+    this.#start.at("failed");
+    const stopped = this.#server?.stop(failMsMax);
+    await Promise.race([stopped, this.#clock.sleep(failMsMax)]);
+    return false;
+  }
+
+  /** Says in one line why it ends; returns the exit code. */
+  #ended(end: End, inOrder: boolean): number {
+    if (end.kind === "failure") {
+      const code = exitCodeOf(end.error);
+      // What has no code of its own is a bug: where it happened matters.
+      const unexpected = code === exitCodes.failure.code && end.error instanceof Error;
+      const stack = unexpected ? { stack: (end.error as Error).stack } : {};
+      this.#logger.error("failed", { error: end.error, exitCode: code, ...stack });
+      return code;
+    }
+    const outcome = end.name === "SIGINT" ? exitCodes.interrupted : exitCodes.terminated;
+    const { code } = inOrder ? outcome : exitCodes.failure;
+    this.#logger.info(inOrder ? "stopped" : "stopped before everything was closed", {
+      signal: end.name,
+      exitCode: code,
+    });
+    return code;
+  }
+}
+
+const stepTexts = {
+  directory: "locking the data directory",
+  tables: "opening the tables",
+  log: "replaying the log",
+  term: "beginning a term",
+} as const;
+
+function settingsOf(options: RunOptions) {
+  return {
+    requestBytesMax: options.requestBytesMax,
+    txnOperationsMax: options.transactionOperationsMax,
+    segmentBytesMax: options.segmentMib * mebibyte,
+    segmentAgeMsMax: options.segmentSeconds * 1000,
+    memtableBytesMax: options.memtableMib * mebibyte,
+    cacheBytesMax: options.cacheMib * mebibyte,
+  };
+}
+
+function tlsText(tls: Tls | undefined): string {
+  if (tls === undefined) return "off";
+  return tls.clientAuthority === undefined ? "server" : "mutual";
+}
+
+/** The seam to src/api: the etcd services over `member`. */
+function servicesOf(_member: Member, _options: RunOptions): readonly Service[] {
+  return [];
+}
+
+/** The seam to src/member: what the gauges and /status show of it. */
+function vitalsOf(member: Member): Vitals {
+  throw new Error(`${member.name} has no vitals yet`);
+}

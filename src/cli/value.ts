@@ -47,7 +47,7 @@ export function integer(hint: string, least: number, most: number): Kind<number>
 }
 
 /** One of a few words; `synonyms` are understood and not advertised. */
-export function choice<Word extends string>(
+export function choice<const Word extends string>(
   words: readonly Word[],
   synonyms: Readonly<Record<string, Word>> = {},
 ): Kind<Word> {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { type HttpServer, type Pages, type Readiness, serveHttp } from "../../src/cli/http.ts";
+import { type HttpServer, type Pages, serveHttp } from "../../src/cli/http.ts";
 import { ListenError } from "../../src/cli/listen.ts";
+import type { Readiness } from "../../src/cli/readiness.ts";
 import { createLogger } from "../../src/lib/logger.ts";
 
 const here = { host: "127.0.0.1", port: 0 };
@@ -11,7 +12,10 @@ const pages: Pages = {
   readiness: () => readiness,
   leads: () => leads,
   status: () => ({ cluster_id: 2n ** 64n - 1n, revision: 5, absent: undefined }),
-  metrics: () => ({ contentType: "text/plain; version=0.0.4; charset=utf-8", text: metricsText }),
+  metrics: () => ({
+    contentType: "text/plain; version=0.0.4; charset=utf-8",
+    text: () => metricsText,
+  }),
   version: "0.1.0",
 };
 let server: HttpServer;
@@ -131,7 +135,7 @@ test("stop answers what it has taken and takes no more", async () => {
       ...pages,
       metrics: () => {
         asked.resolve();
-        return { ...pages.metrics(), text: late.promise };
+        return { ...pages.metrics(), text: () => late.promise };
       },
     },
     logger,

@@ -1,0 +1,102 @@
+/**
+ * What is shown rather than counted: read from its owner at the moment somebody asks, so it is
+ * right at all times. While the member is not open there is nothing to tell of it, and the metrics
+ * about it have no samples.
+ */
+import { processUsage } from "../lib/process.ts";
+import type { GaugeMetric, Registry } from "../lib/registry.ts";
+import { metrics } from "../model/metrics.ts";
+import { clusterVersion, etcdVersion } from "../model/version.ts";
+import type { Build } from "./build.ts";
+
+/** What a member tells of itself at one instant. */
+export interface Vitals {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly name: string;
+  readonly term: number;
+  readonly leads: boolean;
+  readonly revision: number;
+  readonly compactRevision: number;
+  readonly committedIndex: number;
+  readonly appliedIndex: number;
+  readonly pendingWrites: number;
+  readonly databaseBytes: number;
+  readonly databaseBytesInUse: number;
+  /** Bytes left on the disk that holds the database. */
+  readonly freeBytes: number;
+  readonly leases: number;
+  readonly watchers: number;
+  readonly watchersBehind: number;
+  readonly watchedRanges: number;
+  readonly watchStreams: number;
+}
+
+export interface Sources {
+  /** Undefined while the member is not open. */
+  readonly vitals: () => Vitals | undefined;
+  readonly ready: () => boolean;
+  /** Milliseconds since the epoch. */
+  readonly wall: () => number;
+  readonly build: Build;
+}
+
+/** Registers every metric that is read on demand. */
+export function showGauges(registry: Registry, sources: Sources): void {
+  showMember(registry, sources.vitals);
+  showProcess(registry, sources.wall);
+  const { bun, commit, version } = sources.build;
+  registry.read(metrics.ready, () => (sources.ready() ? 1 : 0));
+  registry.read(metrics.buildInfo, () => [{ labels: { version, commit, bun }, value: 1 }]);
+  registry.read(metrics.serverVersion, () => [
+    { labels: { server_version: etcdVersion }, value: 1 },
+  ]);
+  registry.read(metrics.clusterVersion, () => [
+    { labels: { cluster_version: clusterVersion.replace(/\.\d+$/, "") }, value: 1 },
+  ]);
+}
+
+function showMember(registry: Registry, vitals: () => Vitals | undefined): void {
+  const show = (metric: GaugeMetric<never>, value: (vitals: Vitals) => number | boolean) =>
+    registry.read(metric, () => {
+      const now = vitals();
+      return now === undefined ? [] : [{ labels: {}, value: Number(value(now)) }];
+    });
+  show(metrics.revision, (now) => now.revision);
+  show(metrics.compactRevision, (now) => now.compactRevision);
+  show(metrics.databaseBytes, (now) => now.databaseBytes);
+  show(metrics.databaseBytesInUse, (now) => now.databaseBytesInUse);
+  show(metrics.quotaBytes, (now) => now.databaseBytes + now.freeBytes);
+  show(metrics.leases, (now) => now.leases);
+  show(metrics.watchers, (now) => now.watchers);
+  show(metrics.slowWatchers, (now) => now.watchersBehind);
+  show(metrics.watchedRanges, (now) => now.watchedRanges);
+  show(metrics.watchStreams, (now) => now.watchStreams);
+  show(metrics.isLeader, (now) => now.leads);
+  show(metrics.isLearner, () => false);
+  show(metrics.proposalsCommitted, (now) => now.committedIndex);
+  show(metrics.proposalsApplied, (now) => now.appliedIndex);
+  show(metrics.proposalsPending, (now) => now.pendingWrites);
+  // A member that is not open knows no leader: that is told, because alerts wait for it.
+  registry.read(metrics.hasLeader, () => (vitals()?.leads ? 1 : 0));
+  registry.read(metrics.leaderChanges, () => (vitals() === undefined ? 0 : 1));
+  registry.read(metrics.role, () => [
+    { labels: { role: "single" }, value: vitals()?.leads ? 1 : 0 },
+  ]);
+  registry.read(metrics.serverId, () => {
+    const now = vitals();
+    if (now === undefined) return [];
+    return [{ labels: { server_id: now.memberId.toString(16) }, value: 1 }];
+  });
+}
+
+function showProcess(registry: Registry, wall: () => number): void {
+  const optional = (value: number | undefined) =>
+    value === undefined ? [] : [{ labels: {}, value }];
+  registry.read(metrics.residentBytes, () => processUsage().residentBytes);
+  registry.read(metrics.cpuSeconds, () => processUsage().cpuSeconds);
+  registry.read(metrics.startSeconds, () => wall() / 1000 - processUsage().uptimeSeconds);
+  registry.read(metrics.virtualBytes, () => optional(processUsage().virtualBytes));
+  registry.read(metrics.openFiles, () => optional(processUsage().openFiles));
+  registry.read(metrics.openFilesMax, () => optional(processUsage().openFilesMax));
+}
