@@ -46,5 +46,6 @@ const listenOutcomes: Readonly<Record<string, keyof typeof exitCodes>> = {
 
 function diskOutcome({ code, operation }: DiskError): keyof typeof exitCodes {
   if (code === "EACCES" || code === "EPERM") return "permission";
-  return operation === "make directory" || code === "EROFS" ? "cannotCreate" : "temporary";
+  const noPlace = operation === "make directory" || code === "ENOTDIR" || code === "EROFS";
+  return noPlace ? "cannotCreate" : "temporary";
 }

@@ -9,7 +9,7 @@ import { metrics } from "../model/metrics.ts";
 import { clusterVersion, etcdVersion } from "../model/version.ts";
 import type { Build } from "./build.ts";
 
-/** What a member tells of itself at one instant. */
+/** What a member tells of itself at one instant; what it does not know is undefined. */
 export interface Vitals {
   readonly clusterId: bigint;
   readonly memberId: bigint;
@@ -17,19 +17,19 @@ export interface Vitals {
   readonly term: number;
   readonly leads: boolean;
   readonly revision: number;
-  readonly compactRevision: number;
+  readonly compactRevision: number | undefined;
   readonly committedIndex: number;
   readonly appliedIndex: number;
-  readonly pendingWrites: number;
-  readonly databaseBytes: number;
-  readonly databaseBytesInUse: number;
+  readonly pendingWrites: number | undefined;
+  readonly databaseBytes: number | undefined;
+  readonly databaseBytesInUse: number | undefined;
   /** Bytes left on the disk that holds the database. */
-  readonly freeBytes: number;
+  readonly freeBytes: number | undefined;
   readonly leases: number;
-  readonly watchers: number;
-  readonly watchersBehind: number;
-  readonly watchedRanges: number;
-  readonly watchStreams: number;
+  readonly watchers: number | undefined;
+  readonly watchersBehind: number | undefined;
+  readonly watchedRanges: number | undefined;
+  readonly watchStreams: number | undefined;
 }
 
 export interface Sources {
@@ -57,16 +57,23 @@ export function showGauges(registry: Registry, sources: Sources): void {
 }
 
 function showMember(registry: Registry, vitals: () => Vitals | undefined): void {
-  const show = (metric: GaugeMetric<never>, value: (vitals: Vitals) => number | boolean) =>
+  const show = (
+    metric: GaugeMetric<never>,
+    get: (vitals: Vitals) => number | boolean | undefined,
+  ) =>
     registry.read(metric, () => {
       const now = vitals();
-      return now === undefined ? [] : [{ labels: {}, value: Number(value(now)) }];
+      const value = now === undefined ? undefined : get(now);
+      return value === undefined ? [] : [{ labels: {}, value: Number(value) }];
     });
   show(metrics.revision, (now) => now.revision);
   show(metrics.compactRevision, (now) => now.compactRevision);
   show(metrics.databaseBytes, (now) => now.databaseBytes);
   show(metrics.databaseBytesInUse, (now) => now.databaseBytesInUse);
-  show(metrics.quotaBytes, (now) => now.databaseBytes + now.freeBytes);
+  show(metrics.quotaBytes, ({ databaseBytes, freeBytes }) => {
+    if (databaseBytes === undefined || freeBytes === undefined) return undefined;
+    return databaseBytes + freeBytes;
+  });
   show(metrics.leases, (now) => now.leases);
   show(metrics.watchers, (now) => now.watchers);
   show(metrics.slowWatchers, (now) => now.watchersBehind);

@@ -6,7 +6,7 @@ import { Task } from "../lib/task.ts";
 import { metrics } from "../model/metrics.ts";
 import type { Meters } from "../rpc/meters.ts";
 import type { MethodKind } from "../rpc/service.ts";
-import { codeName } from "../rpc/status.ts";
+import { type Code, codeName, codes } from "../rpc/status.ts";
 
 /** As Go's gRPC middleware calls them. */
 const callTypes: Readonly<Record<MethodKind, string>> = {
@@ -26,13 +26,16 @@ export function callMeters(registry: Registry): Meters {
         grpc_service: service,
         grpc_method: method,
       };
+      const handled = (code: Code) =>
+        registry.counter(metrics.grpcHandled, { ...labels, grpc_code: codeName(code) });
+      // A rate needs a first value: calls that went well are counted from zero on.
+      handled(codes.ok);
       return {
         started: registry.counter(metrics.grpcStarted, labels),
         received: registry.counter(metrics.grpcReceived, labels),
         sent: registry.counter(metrics.grpcSent, labels),
         seconds: registry.histogram(metrics.grpcSeconds, labels),
-        handled: (code) =>
-          registry.counter(metrics.grpcHandled, { ...labels, grpc_code: codeName(code) }),
+        handled,
       };
     },
   };

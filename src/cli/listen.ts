@@ -6,6 +6,8 @@ const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: "another process listens there: stop it or choose another port",
   EADDRNOTAVAIL: "this machine has no such address",
   ENOTFOUND: "this machine has no such address",
+  // What Bun 1.4.5 says of a name that nobody resolves.
+  ENOTTY: "this machine has no such address",
 };
 
 /** Names the flag, the address and the reason. `code` is the errno name. */
@@ -16,7 +18,7 @@ export class ListenError extends Error {
   constructor(flag: string, address: Address, cause: unknown) {
     const code = String((cause as { code?: unknown }).code ?? "unknown error");
     const reason = reasons[code] ?? (cause instanceof Error ? cause.message : code);
-    super(`cannot listen on ${addressText(address)} (${flag}): ${reason}`, { cause });
+    super(`cannot listen on ${addressText(address)} (${flag}): ${reason}`);
     this.code = code;
   }
 }

@@ -65,4 +65,9 @@ export class Start {
   ready(): void {
     this.#now = { ready: true, step: "serving" };
   }
+
+  /** Notes that reads are served no more, and why. */
+  over(step: string): void {
+    this.#now = { ready: false, step };
+  }
 }

@@ -94,7 +94,7 @@ class Run {
     const pages = {
       readiness,
       leads: () => this.#member?.isLeader ?? false,
-      status: () => ({ ...build, ...readiness(), ...vitals() }),
+      status: () => ({ ...build, ...readiness(), ...statusOf(vitals()) }),
       metrics: () => this.#registry,
       version: build.version,
     };
@@ -198,7 +198,7 @@ Try it:
   async #drain(stopPages: () => Promise<void>): Promise<boolean> {
     const [member, server] = [this.#member, this.#server];
     if (member === undefined || server === undefined) return true;
-    this.#start.at("stopping");
+    this.#start.over("stopping");
     this.#logger.info("stopping", { openStreams: server.streams });
     const { drainMsMax } = member.limits;
     const drained = server
@@ -211,7 +211,7 @@ Try it:
 
   /** Lets the answers out that callers are owed; files are left as they are. */
   async #fail(): Promise<boolean> {
-    this.#start.at("failed");
+    this.#start.over("failed");
     const stopped = this.#server?.stop(failMsMax);
     await Promise.race([stopped, this.#clock.sleep(failMsMax)]);
     return false;
@@ -224,7 +224,11 @@ Try it:
       // What has no code of its own is a bug: where it happened matters.
       const unexpected = code === exitCodes.failure.code && end.error instanceof Error;
       const stack = unexpected ? { stack: (end.error as Error).stack } : {};
-      this.#logger.error("failed", { error: end.error, exitCode: code, ...stack });
+      this.#logger.error(this.#server === undefined ? "cannot start" : "failed", {
+        error: end.error,
+        exitCode: code,
+        ...stack,
+      });
       return code;
     }
     const outcome = end.name === "SIGINT" ? exitCodes.interrupted : exitCodes.terminated;
@@ -265,7 +269,33 @@ function servicesOf(_member: Member, _options: RunOptions): readonly Service[] {
   return [];
 }
 
-/** The seam to src/member: what the gauges and /status show of it. */
+/** Ids as etcdctl shows them: in hex. */
+function statusOf(vitals: Vitals | undefined): Readonly<Record<string, unknown>> {
+  if (vitals === undefined) return {};
+  const { clusterId, memberId } = vitals;
+  return { ...vitals, clusterId: clusterId.toString(16), memberId: memberId.toString(16) };
+}
+
+/** The seam to src/member: what the gauges and /status show of it. It tells part of it so far. */
 function vitalsOf(member: Member): Vitals {
-  throw new Error(`${member.name} has no vitals yet`);
+  const { applied, identity, isLeader, name, revision, term } = member;
+  return {
+    ...identity,
+    name,
+    term,
+    leads: isLeader,
+    revision,
+    compactRevision: undefined,
+    appliedIndex: applied.index,
+    committedIndex: applied.index,
+    pendingWrites: undefined,
+    databaseBytes: undefined,
+    databaseBytesInUse: undefined,
+    freeBytes: undefined,
+    leases: member.leases().length,
+    watchers: undefined,
+    watchersBehind: undefined,
+    watchedRanges: undefined,
+    watchStreams: undefined,
+  };
 }

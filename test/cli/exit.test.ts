@@ -13,7 +13,8 @@ test("what went wrong decides the exit code", () => {
   const cases: [unknown, number][] = [
     [new UsageError("x"), 2],
     [new CorruptionError("/x", 0, "x"), 7],
-    [disk("ENOTDIR", "make directory"), 73],
+    [disk("ENOENT", "make directory"), 73],
+    [disk("ENOTDIR", "list"), 73],
     [disk("EROFS", "create"), 73],
     [new InUseError("x"), 75],
     [listen("EADDRINUSE"), 75],
