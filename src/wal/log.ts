@@ -216,9 +216,10 @@ export class Log {
   }
 
   /** Lets go of the active segment. No sync may be under way; what is staged is lost. */
-  close(): void {
-    assert(!this.#syncing && this.#rotation === undefined, "an idle log is closed");
+  async close(): Promise<void> {
+    assert(!this.#syncing, "no sync is under way when the log is closed");
     this.#closed = true;
+    await this.#rotation?.catch(() => undefined);
     this.#active?.file.close();
     this.#active = undefined;
   }

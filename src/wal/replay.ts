@@ -29,8 +29,11 @@ export interface ReplayOptions {
   readonly logger: Logger;
   /** Up to where the tables hold the log durably. */
   readonly applied: Position;
-  /** Takes every entry after `applied`, in order. Values are views of memory that is theirs. */
-  readonly replay: (entry: Entry) => void;
+  /**
+   * Takes every entry after `applied`, in order, with the position after it. Values are views of
+   * memory that is theirs.
+   */
+  readonly replay: (entry: Entry, position: Position) => void;
   /** Told now and then how many bytes have been read, of how many. */
   readonly progress?: (doneBytes: number, totalBytes: number) => void;
 }
@@ -171,7 +174,7 @@ export class Replay {
       if (entry.index !== index) throw damaged(`entry ${entry.index} is in the place of ${index}`);
       if (entry.term < this.position.term) throw damaged(`the term falls at entry ${index}`);
       this.position = { index, term: entry.term, chain };
-      this.#options.replay(entry);
+      this.#options.replay(entry, this.position);
       if ((index & 0xff) === 0) await this.#breathe();
     }
     if (this.position.chain !== header.chain) throw damaged("the chain of entries is broken");

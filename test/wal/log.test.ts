@@ -44,7 +44,7 @@ test("what was synced is replayed after a restart, in order, with every byte", a
       }
       await book.sync(opened.log);
     }
-    opened.log.close();
+    await opened.log.close();
     disk = disk.powerLoss(random);
   }
   book.reopened(await openLog(disk), 0);
@@ -161,7 +161,7 @@ test("no file of an earlier start is appended to", async () => {
     const { log } = await openLog(disk);
     expect(disk.list(directory)).toEqual([nameOf(1, opening)]);
     await append(log, value(600));
-    log.close();
+    await log.close();
   }
 });
 

@@ -91,6 +91,11 @@ export async function append(log: Log, ...values: Uint8Array[]): Promise<void> {
   await log.sync();
 }
 
+/** Says how much a test has tried. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
 /** A SimDisk with these files on it, by path. */
 export function diskWith(files: ReadonlyMap<string, Uint8Array>): SimDisk {
   const disk = new SimDisk();

@@ -1,0 +1,70 @@
+/** Whatever sync() has acknowledged survives the loss of power, at any moment. */
+import { expect, test } from "bun:test";
+import { SeededRandom } from "../../src/lib/random.ts";
+import type { DiskCall } from "../sim/disk.ts";
+import { type Fate, Life, sites } from "./life.ts";
+import { say, whole } from "./logbook.ts";
+
+const seeds = whole ? 20_000 : 1_500;
+const starts = 6;
+
+/** Crashes at random calls, and now and then an error of the disk. */
+function troubleOf(seed: number): (number: number, call: DiskCall) => Fate {
+  const random = new SeededRandom(seed + 1_000_000);
+  return (_, { operation }) => {
+    const roll = random.below(400);
+    if (roll < 8) return "crash";
+    if (roll < 12 || (roll < 28 && operation.startsWith("sync"))) return "crash inside";
+    if (roll === 30) return "EIO";
+    if (roll === 31 || (roll < 44 && operation === "write")) return "ENOSPC";
+    return undefined;
+  };
+}
+
+function lifeOf(seed: number, skip?: string): Life {
+  const fate = troubleOf(seed);
+  return new Life({ seed, starts, fate, losesPower: true, ...(skip && { skip }) });
+}
+
+test("every acknowledged entry is there after crashes and power losses", async () => {
+  let calls = 0;
+  for (let seed = 1; seed <= seeds; seed++) {
+    const life = lifeOf(seed);
+    await life.run();
+    calls += life.calls;
+  }
+  say(`${seeds} seeds of ${starts} starts, ${calls} calls of the disk`);
+}, 600_000);
+
+/** Every sync of the room. A new one must be added, and is then shown to be needed. */
+const syncs = [
+  "#append: sync",
+  "#rotate: sync",
+  "#rotate: syncDirectory",
+  "ensureDirectory: syncDirectory",
+  "makeActive: sync",
+  "makeActive: syncDirectory",
+];
+
+test("the syncs that are shown to be needed are all there are", async () => {
+  for (let seed = 1; seed <= 30; seed++) await lifeOf(seed).run();
+  expect([...sites].sort()).toEqual(syncs);
+});
+
+test.each(syncs)(
+  "without %s, something acknowledged is lost",
+  async (skip) => {
+    const lost = async (seed: number) =>
+      await lifeOf(seed, skip)
+        .run()
+        .then(
+          () => false,
+          () => true,
+        );
+    let seed = 1;
+    while (seed <= seeds && !(await lost(seed))) seed++;
+    say(`without ${skip}: lost with seed ${seed}`);
+    expect(seed).toBeLessThanOrEqual(seeds);
+  },
+  600_000,
+);
