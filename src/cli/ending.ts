@@ -2,22 +2,30 @@
  * Why the process ends: a signal or a failure, whichever comes first. A second signal means that
  * somebody has lost patience: the process exits at once.
  */
+import type { Clock } from "../lib/clock.ts";
 import { exitCodes } from "./exit.ts";
 
 export type End =
   | { readonly kind: "signal"; readonly name: "SIGINT" | "SIGTERM" }
   | { readonly kind: "failure"; readonly error: unknown };
 
+/**
+ * Under `bun run`, one Ctrl-C arrives twice: from the terminal and passed on by bun. What follows
+ * the first signal this soon is not impatience.
+ */
+const echoMsMax = 500;
+
 export class Ending {
   readonly #end = Promise.withResolvers<End>();
-  #signalled = false;
 
   /** Listens for signals, and for errors that nobody caught: those are bugs and end it too. */
-  constructor() {
+  constructor(clock: Pick<Clock, "now">) {
+    let first: number | undefined;
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       process.on(name, () => {
-        if (this.#signalled) process.exit(exitCodes.failure.code);
-        this.#signalled = true;
+        const now = clock.now();
+        first ??= now;
+        if (now - first > echoMsMax) process.exit(exitCodes.failure.code);
         this.#end.resolve({ kind: "signal", name });
       });
     }

@@ -49,7 +49,7 @@ class Run {
   readonly #shell: Shell;
   readonly #clock = new SystemClock();
   readonly #registry = new Registry();
-  readonly #ending = new Ending();
+  readonly #ending = new Ending(this.#clock);
   readonly #logger: Logger;
   readonly #start: Start;
   #member: Member | undefined;
