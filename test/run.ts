@@ -41,6 +41,7 @@ async function main(): Promise<number> {
   if (unknown.length > 0) {
     throw new Error(`no suite ${unknown.join(", ")}; there are ${[...suites.keys()].join(", ")}`);
   }
+  fs.mkdirSync(results, { recursive: true });
   provideEtcd(say);
   await command([process.execPath, "build.ts"]);
   const failures: string[] = [];
