@@ -1,0 +1,119 @@
+/**
+ * What a server serves, without a word on how bytes travel: services, their methods, and what a
+ * handler sees of a call. Any transport can carry it (server.ts is one).
+ */
+
+import { assert } from "../lib/assert.ts";
+
+/** A named group of methods. */
+export interface Service {
+  /** With its package: `grpc.health.v1.Health`. */
+  readonly name: string;
+  readonly methods: readonly Method[];
+}
+
+// Handlers and codecs are declared as methods, not as properties: TypeScript then lets a method of
+// known messages stand where one of unknown messages is asked for.
+export type Method = UnaryMethod<unknown, unknown> | StreamMethod<unknown, unknown>;
+
+/** One request, one response. */
+export interface UnaryMethod<Request, Response> {
+  readonly kind: "unary";
+  readonly name: string;
+  readonly codec: Codec<Request, Response>;
+  /** Answers, or throws StatusError. Any other error is a fault of the server. */
+  handle(request: Request, call: Call): Promise<Response> | Response;
+}
+
+/** Any number of responses, to one request (`serverStream`) or any number of them (`bidiStream`). */
+export interface StreamMethod<Request, Response> {
+  readonly kind: "serverStream" | "bidiStream";
+  readonly name: string;
+  readonly codec: Codec<Request, Response>;
+  /** The stream ends well when it resolves, and as a StatusError says when it throws one. */
+  handle(stream: Stream<Request, Response>): Promise<void>;
+}
+
+export type MethodKind = Method["kind"];
+
+export interface Codec<Request, Response> {
+  /** Throws on bytes that are no such message. May keep views of `bytes`. */
+  decode(bytes: Uint8Array): Request;
+  encode(response: Response): Uint8Array;
+}
+
+/** What a handler may know of its caller. */
+export interface Call {
+  /** Aborts when the client is gone, its deadline has passed or the server is stopping. */
+  readonly signal: AbortSignal;
+  /** Address and port of the client. */
+  readonly peer: string;
+  /** How long the client waits, from the beginning of the call; undefined for "for ever". */
+  readonly deadlineMs: number | undefined;
+  /** The first value of a metadata key (lower case); undefined where the client sent none. */
+  metadata(key: string): string | undefined;
+}
+
+/** A call with many messages. */
+export interface Stream<Request, Response> extends Call {
+  /**
+   * The client's messages, to be iterated once. They end when the client closes its side, which
+   * does not end the stream, and when `signal` aborts, which does.
+   */
+  readonly requests: AsyncIterable<Request>;
+  /** Queues a message. Dropped without a word when the stream is over. */
+  send(response: Response): void;
+  /** False while the client reads too slowly: wait for `drained` before sending more. */
+  readonly writable: boolean;
+  /** Resolves when the stream is writable again, or over. */
+  drained(): Promise<void>;
+}
+
+/** A service as ts-proto describes it (outputServices=generic-definitions). */
+export interface Definition {
+  readonly fullName: string;
+  readonly methods: Readonly<Record<string, MethodDefinition>>;
+}
+
+export interface MethodDefinition {
+  readonly name: string;
+  readonly requestType: MessageType<unknown>;
+  readonly requestStream: boolean;
+  readonly responseType: MessageType<unknown>;
+  readonly responseStream: boolean;
+}
+
+export interface MessageType<T> {
+  decode(bytes: Uint8Array): T;
+  encode(message: T): { finish(): Uint8Array };
+}
+
+type MessageOf<Type> = Type extends { decode(bytes: Uint8Array): infer T } ? T : never;
+
+type Handler<D extends MethodDefinition> = D["responseStream"] extends true
+  ? StreamMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"]
+  : UnaryMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"];
+
+/** One handler for each method of `D`: a method without one does not compile. */
+export type Handlers<D extends Definition> = {
+  readonly [Name in keyof D["methods"]]: Handler<D["methods"][Name]>;
+};
+
+/** The service that `definition` describes, with its handlers. */
+export function serviceOf<D extends Definition>(definition: D, handlers: Handlers<D>): Service {
+  const methods = Object.entries(definition.methods).map(([key, method]) =>
+    methodOf(method, handlers[key] as Method["handle"]),
+  );
+  return { name: definition.fullName, methods };
+}
+
+function methodOf(definition: MethodDefinition, handle: Method["handle"]): Method {
+  const { name, requestStream, requestType, responseStream, responseType } = definition;
+  const codec: Codec<unknown, unknown> = {
+    decode: (bytes) => requestType.decode(bytes),
+    encode: (response) => responseType.encode(response).finish(),
+  };
+  assert(responseStream || !requestStream, `${name} takes a stream and answers once: not served`);
+  const kind = responseStream ? (requestStream ? "bidiStream" : "serverStream") : "unary";
+  return { kind, name, codec, handle } as Method;
+}
