@@ -1,0 +1,301 @@
+/**
+ * A block: rows in ascending key order, each key written without what it shares with the key before
+ * it. At every sixteenth row, a restart, the key is written whole, so that a search can start there.
+ *
+ *   +-----+-----+-   -+-----+--------------------+----------+-------+
+ *   | row | row | ... | row | restart offsets .. | restarts | crc32 |
+ *   |     |     |     |     | u32 each           | u32      | u32   |
+ *   +-----+-----+-   -+-----+--------------------+----------+-------+
+ *
+ *   row:  shared, varint | unshared, varint | value bytes + 1, varint | unshared key bytes | value
+ *
+ * A third number of 0 marks a deletion. Fixed-size numbers are little-endian, varints LEB128: seven
+ * bits a byte, low ones first. The CRC covers everything before it and starts from a seed that
+ * stands for the place of the block, so that a good block in the wrong place is noticed.
+ */
+import { assert } from "../lib/assert.ts";
+import type { ByteString } from "../lib/bytes.ts";
+import { crc32 } from "../lib/checksum.ts";
+
+const restartInterval = 16;
+const trailerBytes = 8;
+const varintBytesMax = 5;
+
+/** What of a row can be asked while standing on it. */
+export interface RowView {
+  readonly key: ByteString;
+  /** The bytes that hold the value, from `start` up to `end`. */
+  readonly bytes: Buffer;
+  /** -1 for a deletion. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Encodes one block after the other, in a buffer of its own. */
+export class BlockWriter {
+  #bytes = Buffer.allocUnsafeSlow(8192);
+  #at = 0;
+  #rows = 0;
+  #restarts: number[] = [];
+  /** Bytes of the key added last, and room for those of the next. */
+  #previous = Buffer.allocUnsafeSlow(256);
+  #key = Buffer.allocUnsafeSlow(256);
+  #previousLength = -1;
+
+  /** Bytes the block has when it is closed now. */
+  get size(): number {
+    return this.#at + this.#restarts.length * 4 + trailerBytes;
+  }
+
+  /** Rows added to the open block. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /**
+   * Adds a row, whose key must be after the one before, in this block or an earlier one; the value
+   * as in RowView. Returns how many bytes the key shares with the one before.
+   */
+  add(key: ByteString, value: Buffer, start: number, end: number): number {
+    const length = key.length;
+    const shared = this.#share(key, length);
+    const valueBytes = start < 0 ? 0 : end - start;
+    this.#reserve(3 * varintBytesMax + length + valueBytes);
+    const bytes = this.#bytes;
+    let skipped = shared;
+    if (this.#rows++ % restartInterval === 0) {
+      this.#restarts.push(this.#at);
+      skipped = 0;
+    }
+    let at = writeVarint(bytes, this.#at, skipped);
+    at = writeVarint(bytes, at, length - skipped);
+    at = writeVarint(bytes, at, start < 0 ? 0 : valueBytes + 1);
+    at += this.#key.copy(bytes, at, skipped, length);
+    if (valueBytes > 0) at += value.copy(bytes, at, start, end);
+    this.#at = at;
+    const spare = this.#previous;
+    this.#previous = this.#key;
+    this.#key = spare;
+    this.#previousLength = length;
+    return shared;
+  }
+
+  /** The whole block, valid until the next `add`, which starts a new one. */
+  close(seed: number): Buffer {
+    this.#reserve(this.#restarts.length * 4 + trailerBytes);
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (const restart of this.#restarts) at = bytes.writeUInt32LE(restart, at);
+    at = bytes.writeUInt32LE(this.#restarts.length, at);
+    const end = bytes.writeUInt32LE(crc32(bytes.subarray(0, at), seed), at);
+    this.#at = 0;
+    this.#rows = 0;
+    this.#restarts = [];
+    return bytes.subarray(0, end);
+  }
+
+  /** Takes the bytes of `key` into #key; returns how many of them are those of the key before. */
+  #share(key: ByteString, length: number): number {
+    if (length > this.#key.length) this.#key = Buffer.allocUnsafeSlow(length * 2);
+    const bytes = this.#key;
+    bytes.write(key, 0, length, "latin1");
+    const previous = this.#previous;
+    const previousLength = this.#previousLength;
+    if (previousLength < 0) return 0;
+    const limit = Math.min(previousLength, length);
+    let shared = 0;
+    while (shared < limit && bytes[shared] === previous[shared]) shared++;
+    const ascends =
+      shared < limit
+        ? (previous[shared] as number) < (bytes[shared] as number)
+        : previousLength < length;
+    assert(ascends, "keys ascend");
+    return shared;
+  }
+
+  #reserve(more: number): void {
+    const wanted = this.#at + more;
+    if (wanted <= this.#bytes.length) return;
+    assert(wanted < 2 ** 31, "a block has less than 2 GiB");
+    const grown = Buffer.allocUnsafeSlow(Math.max(wanted, this.#bytes.length * 2));
+    this.#bytes.copy(grown, 0, 0, this.#at);
+    this.#bytes = grown;
+  }
+}
+
+/** Whether `block`, as read from a disk, is what BlockWriter.close returned for this seed. */
+export function blockIsWhole(block: Buffer, seed: number): boolean {
+  const crcAt = block.length - 4;
+  return crcAt >= 4 && block.readUInt32LE(crcAt) === crc32(block.subarray(0, crcAt), seed);
+}
+
+const nothing = Buffer.alloc(0);
+
+/** Walks and searches one block after the other. The blocks must be whole. */
+export class BlockCursor implements RowView {
+  bytes: Buffer = nothing;
+  key: ByteString = "";
+  start = -1;
+  end = 0;
+  /** Where the next row begins, where the rows end, and how many restarts there are. */
+  #next = 0;
+  #rowsEnd = 0;
+  #restarts = 0;
+  /** The bytes of `key`. */
+  #keyBytes = Buffer.allocUnsafeSlow(256);
+  /** The numbers of the row read last, and where its key bytes begin. */
+  #shared = 0;
+  #unshared = 0;
+  #keyAt = 0;
+  /** How many bytes the last comparison found equal. */
+  #common = 0;
+
+  /** Stands before the first row of `block`. */
+  open(block: Buffer): void {
+    this.bytes = block;
+    this.#restarts = block.readUInt32LE(block.length - trailerBytes);
+    this.#rowsEnd = block.length - trailerBytes - this.#restarts * 4;
+    this.#next = 0;
+  }
+
+  /** Moves to the next row; false after the last. */
+  next(): boolean {
+    if (this.#next >= this.#rowsEnd) return false;
+    this.#read();
+    this.#take();
+    return true;
+  }
+
+  /** Moves to the first row whose key is at or after `target`; false when there is none. */
+  seek(target: ByteString): boolean {
+    this.#next = this.#restart(this.#restartBefore(target));
+    const rowsEnd = this.#rowsEnd;
+    // How many of target's bytes the row before begins with. That row is before target, so a row
+    // that shares more with it is too, and one that shares less lies after target: most rows are
+    // passed without looking at their keys.
+    let matched = 0;
+    while (this.#next < rowsEnd) {
+      this.#read();
+      const shared = this.#shared;
+      if (shared > matched) continue;
+      if (shared === matched && this.#isBefore(target, matched)) {
+        matched += this.#common;
+        continue;
+      }
+      // Whatever this row shares with the one before, it shares with target.
+      this.#fit(shared);
+      this.#keyBytes.write(target, 0, shared, "latin1");
+      this.#take();
+      return true;
+    }
+    return false;
+  }
+
+  /** Ordinal of the last restart whose key is before `target`; 0 when there is none. */
+  #restartBefore(target: ByteString): number {
+    let low = 0;
+    let high = this.#restarts - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      this.#next = this.#restart(middle);
+      this.#read();
+      if (this.#isBefore(target, 0)) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Whether the unshared bytes of the row that was read are before target's from `targetAt`. */
+  #isBefore(target: ByteString, targetAt: number): boolean {
+    const { bytes } = this;
+    const at = this.#keyAt;
+    const unshared = this.#unshared;
+    const rest = target.length - targetAt;
+    const limit = Math.min(unshared, rest);
+    let common = 0;
+    while (common < limit && bytes[at + common] === target.charCodeAt(targetAt + common)) common++;
+    this.#common = common;
+    if (common === rest) return false;
+    if (common === unshared) return true;
+    return (bytes[at + common] as number) < target.charCodeAt(targetAt + common);
+  }
+
+  #restart(ordinal: number): number {
+    return this.bytes.readUInt32LE(this.#rowsEnd + ordinal * 4);
+  }
+
+  /** Reads the numbers of the row at #next and moves behind it; its key is not taken yet. */
+  #read(): void {
+    const { bytes } = this;
+    let at = this.#next;
+    let shared = bytes[at++] as number;
+    let unshared = bytes[at++] as number;
+    let value = bytes[at++] as number;
+    if ((shared | unshared | value) >= 0x80) {
+      at = readVarint(bytes, this.#next);
+      shared = varint;
+      at = readVarint(bytes, at);
+      unshared = varint;
+      at = readVarint(bytes, at);
+      value = varint;
+    }
+    this.#shared = shared;
+    this.#unshared = unshared;
+    this.#keyAt = at;
+    at += unshared;
+    if (value === 0) {
+      this.start = -1;
+      this.end = at;
+    } else {
+      this.start = at;
+      at += value - 1;
+      this.end = at;
+    }
+    this.#next = at;
+  }
+
+  /** Completes the key of the row that was read: #keyBytes holds what it shares. */
+  #take(): void {
+    const length = this.#shared + this.#unshared;
+    this.#fit(length);
+    const keyBytes = this.#keyBytes;
+    this.bytes.copy(keyBytes, this.#shared, this.#keyAt, this.#keyAt + this.#unshared);
+    this.key = keyBytes.toString("latin1", 0, length);
+  }
+
+  #fit(length: number): void {
+    if (length <= this.#keyBytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(length * 2);
+    this.#keyBytes.copy(grown);
+    this.#keyBytes = grown;
+  }
+}
+
+function writeVarint(bytes: Buffer, offset: number, value: number): number {
+  let at = offset;
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  bytes[at++] = rest;
+  return at;
+}
+
+/** What readVarint read last. */
+let varint = 0;
+
+/** Reads a varint into `varint`; returns where it ends. */
+function readVarint(bytes: Buffer, offset: number): number {
+  let at = offset;
+  let value = 0;
+  let shift = 0;
+  for (;;) {
+    const byte = bytes[at++] as number;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) break;
+    shift += 7;
+  }
+  varint = value >>> 0;
+  return at;
+}

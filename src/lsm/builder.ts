@@ -1,0 +1,195 @@
+/** Writes one table: rows in, a file named by its hash out. The format is drawn in table.ts. */
+import { assert } from "../lib/assert.ts";
+import type { ByteString } from "../lib/bytes.ts";
+import { crc32, Sha256 } from "../lib/checksum.ts";
+import { type Disk, type DiskFile, removeIfThere } from "../lib/disk.ts";
+import { BlockWriter } from "./block.ts";
+import { buildFilter, prefixHash } from "./filter.ts";
+import type { Schema } from "./schema.ts";
+import {
+  blockSeed,
+  claimsToJson,
+  type TableClaims,
+  type TableInfo,
+  tableFormat,
+  tableMagic,
+  tablePath,
+  tailBytes,
+} from "./table.ts";
+
+/** Bytes that are gathered before they are written. */
+const chunkBytes = 2 ** 18;
+
+export interface BuilderOptions {
+  readonly disk: Disk;
+  readonly directory: string;
+  /** Where the file is while it is made; nothing may be there. */
+  readonly temporaryPath: string;
+  readonly schema: Schema;
+  /** A block is closed when it has reached this size. */
+  readonly blockBytes: number;
+  /** Unsigned 32 bits. */
+  readonly salt: number;
+}
+
+export class TableBuilder {
+  readonly #options: BuilderOptions;
+  readonly #file: DiskFile;
+  readonly #hasher = new Sha256();
+  readonly #summary: ReturnType<Schema["summary"]>;
+  readonly #block = new BlockWriter();
+  readonly #index = new BlockWriter();
+  readonly #place = Buffer.alloc(8);
+  readonly #prefixes = new HashList();
+  readonly #chunk = Buffer.allocUnsafeSlow(chunkBytes);
+  #chunkUsed = 0;
+  /** Bytes of the file that left the chunk. */
+  #written = 0;
+  #rows = 0;
+  #deletions = 0;
+  #first: ByteString = "";
+  #last: ByteString = "";
+  #prefixLength = -1;
+  /** A closed block is not in the index before the next key is known. */
+  #hasUnindexed = false;
+
+  /** Makes the file. DiskError. */
+  constructor(options: BuilderOptions) {
+    this.#options = options;
+    this.#summary = options.schema.summary();
+    this.#file = options.disk.create(options.temporaryPath);
+  }
+
+  /** Bytes of the closed blocks and the open one. */
+  get bytes(): number {
+    return this.#offset + this.#block.size;
+  }
+
+  /** Adds a row; its key is after all before it, its value as in RowView. DiskError. */
+  add(key: ByteString, value: Buffer, start: number, end: number): void {
+    if (this.#hasUnindexed) this.#indexBlock(separator(this.#last, key));
+    const shared = this.#block.add(key, value, start, end);
+    const prefixLength = this.#options.schema.prefixLength(key);
+    if (shared < prefixLength || prefixLength !== this.#prefixLength) {
+      this.#prefixes.push(prefixHash(key, prefixLength));
+      this.#prefixLength = prefixLength;
+    }
+    this.#summary.add(key);
+    if (this.#rows++ === 0) this.#first = key;
+    this.#last = key;
+    if (start < 0) this.#deletions++;
+    if (this.#block.size >= this.#options.blockBytes) this.#closeBlock();
+  }
+
+  /**
+   * Completes the file, makes its content durable and gives it its name, which is durable once the
+   * directory is synced. There must be a row. DiskError: then `abandon` it.
+   */
+  async finish(): Promise<TableInfo> {
+    assert(this.#rows > 0, "a table has a row");
+    if (this.#block.rows > 0) this.#closeBlock();
+    this.#indexBlock(this.#last);
+    const claims: TableClaims = {
+      rows: this.#rows,
+      deletions: this.#deletions,
+      first: this.#first,
+      last: this.#last,
+      summary: this.#summary.result(),
+    };
+    this.#writeParts(claims);
+    this.#flush();
+    const { directory, disk, temporaryPath } = this.#options;
+    const hash = this.#hasher.digest();
+    await this.#file.sync();
+    disk.rename(temporaryPath, tablePath(directory, hash));
+    this.#file.close();
+    return { ...claims, hash, bytes: this.#written };
+  }
+
+  /** Removes what there is of the file. */
+  abandon(): void {
+    this.#file.close();
+    removeIfThere(this.#options.disk, this.#options.temporaryPath);
+  }
+
+  get #offset(): number {
+    return this.#written + this.#chunkUsed;
+  }
+
+  #closeBlock(): void {
+    const offset = this.#offset;
+    const block = this.#block.close(blockSeed(this.#options.salt, offset));
+    assert(offset + block.length < 2 ** 32, "a table has less than 4 GiB");
+    this.#place.writeUInt32LE(offset, 0);
+    this.#place.writeUInt32LE(block.length, 4);
+    this.#hasUnindexed = true;
+    this.#write(block);
+  }
+
+  #indexBlock(upTo: ByteString): void {
+    this.#index.add(upTo, this.#place, 0, this.#place.length);
+    this.#hasUnindexed = false;
+  }
+
+  #writeParts(claims: TableClaims): void {
+    const { salt } = this.#options;
+    const index = this.#index.close(blockSeed(salt, this.#offset));
+    const filter = buildFilter(this.#prefixes.hashes);
+    const info = Buffer.from(JSON.stringify(claimsToJson(claims)));
+    const tail = Buffer.alloc(tailBytes);
+    tail.writeUInt32LE(index.length, 0);
+    tail.writeUInt32LE(filter.length, 4);
+    tail.writeUInt32LE(info.length, 8);
+    tail.writeUInt32LE(salt, 12);
+    tail.writeUInt32LE(crc32(info, crc32(filter, crc32(index))), 16);
+    tail.writeUInt32LE(tableFormat, 20);
+    tail.writeUInt32LE(crc32(tail.subarray(0, 24)), 24);
+    tableMagic.copy(tail, 28);
+    for (const part of [index, filter, info, tail]) this.#write(part);
+  }
+
+  #write(bytes: Buffer): void {
+    let from = 0;
+    while (from < bytes.length) {
+      const count = bytes.copy(this.#chunk, this.#chunkUsed, from);
+      from += count;
+      this.#chunkUsed += count;
+      if (this.#chunkUsed === chunkBytes) this.#flush();
+    }
+  }
+
+  #flush(): void {
+    const bytes = this.#chunk.subarray(0, this.#chunkUsed);
+    this.#hasher.update(bytes);
+    this.#file.write(bytes, this.#written);
+    this.#written += bytes.length;
+    this.#chunkUsed = 0;
+  }
+}
+
+/** A short key at or after `last` and before `next`, which is after `last`. */
+function separator(last: ByteString, next: ByteString): ByteString {
+  let common = 0;
+  while (common < last.length && last.charCodeAt(common) === next.charCodeAt(common)) common++;
+  // What differs first makes the beginning of `next` greater than `last`.
+  return common + 1 < Math.min(next.length, last.length) ? next.slice(0, common + 1) : last;
+}
+
+/** Hashes, as many as come. */
+class HashList {
+  #hashes = new Uint32Array(1024);
+  #length = 0;
+
+  get hashes(): Uint32Array {
+    return this.#hashes.subarray(0, this.#length);
+  }
+
+  push(hash: number): void {
+    if (this.#length === this.#hashes.length) {
+      const grown = new Uint32Array(this.#length * 2);
+      grown.set(this.#hashes);
+      this.#hashes = grown;
+    }
+    this.#hashes[this.#length++] = hash;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Merges runs, so that reads have few of them to ask and what is superseded goes away.
+ *
+ * Which: `fanout` neighbours of which the biggest is no bigger than the others together; of several
+ * such windows the smallest. So a merge at least doubles the run a row lives in, and usually grows
+ * it `fanout` times: n flushes cost about log(n) / log(fanout) writes of each row and leave about as
+ * many runs of each size. On request everything is merged into one run, at the bottom of which
+ * superseded rows can go.
+ *
+ * While a big merge runs, flushes add runs. So between its slices smaller merges of other runs go
+ * first, and between theirs still smaller ones; the count of runs stays bounded however long the
+ * big one takes.
+ */
+
+import { must } from "../lib/assert.ts";
+import type { ByteString } from "../lib/bytes.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Histogram } from "../lib/meter.ts";
+import type { RowView } from "./block.ts";
+import type { Live } from "./live.ts";
+import { MergeCursor } from "./merge.ts";
+import { ReadAhead } from "./readahead.ts";
+import { type Run, RunCursor } from "./run.ts";
+import type { Schema } from "./schema.ts";
+import type { Rows, RunWriter } from "./writer.ts";
+
+/** A merge goes first when it is this much smaller than the one that runs. */
+const headStartMin = 2;
+
+export interface CompactorOptions<P> {
+  readonly clock: Clock;
+  readonly live: Live<P>;
+  readonly writer: RunWriter;
+  readonly schema: Schema;
+  /** Runs merged at once. */
+  readonly fanout: number;
+  /** Runs smaller than this count as this big, so that tiny ones do not pile up. */
+  readonly runBytesMin: number;
+  readonly mergeSeconds: Histogram;
+  /** Called when a merge is done. */
+  readonly merged: () => void;
+}
+
+export class Compactor<P> {
+  readonly #options: CompactorOptions<P>;
+  readonly #busy = new Set<Run>();
+  #majorsAsked = 0;
+  #majorsDone = 0;
+  #isReconsidering = true;
+  #bytesWritten = 0;
+
+  constructor(options: CompactorOptions<P>) {
+    this.#options = options;
+  }
+
+  /** Bytes of all tables that merges made. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  /** Asks for everything to be merged: true from `isMajorDone(ticket)` tells that it was. */
+  askMajor(): number {
+    return ++this.#majorsAsked;
+  }
+
+  isMajorDone(ticket: number): boolean {
+    return this.#majorsDone >= ticket;
+  }
+
+  /** Asks the schema, before the next merge, whether merging everything is worth it. */
+  reconsider(): void {
+    this.#isReconsidering = true;
+  }
+
+  /** Merges until nothing is left to merge. DiskError, or the signal's reason: it may go on later. */
+  async step(signal: AbortSignal): Promise<number> {
+    for (;;) {
+      const majors = this.#majorsAsked;
+      if (this.#wantsMajor()) {
+        await this.#merge(this.#options.live.runs, signal);
+        this.#majorsDone = majors;
+        this.#options.merged();
+      } else {
+        const inputs = this.#pick(Number.POSITIVE_INFINITY);
+        if (inputs === undefined) return Number.POSITIVE_INFINITY;
+        await this.#merge(inputs, signal);
+        this.#options.merged();
+      }
+    }
+  }
+
+  #wantsMajor(): boolean {
+    const { live, schema } = this.#options;
+    const isAsked = this.#majorsAsked > this.#majorsDone;
+    if (!this.#isReconsidering) return isAsked;
+    this.#isReconsidering = false;
+    return isAsked || (live.runs.length > 0 && schema.wantsMajor?.(live.tables) === true);
+  }
+
+  /** The merge that is due and has less than `bytesMax` to read. */
+  #pick(bytesMax: number): readonly Run[] | undefined {
+    const { fanout, live, runBytesMin } = this.#options;
+    const { runs } = live;
+    let picked: readonly Run[] | undefined;
+    let pickedBytes = bytesMax;
+    for (let at = 0; at + fanout <= runs.length; at++) {
+      const window = runs.slice(at, at + fanout);
+      if (window.some((run) => this.#busy.has(run))) continue;
+      const sizes = window.map((run) => Math.max(run.bytes, runBytesMin));
+      const total = sizes.reduce((sum, size) => sum + size, 0);
+      if (Math.max(...sizes) > total / 2 || total >= pickedBytes) continue;
+      picked = window;
+      pickedBytes = total;
+    }
+    return picked;
+  }
+
+  async #merge(inputs: readonly Run[], signal: AbortSignal): Promise<void> {
+    const { clock, live, mergeSeconds, schema, writer } = this.#options;
+    if (inputs.length === 0) return;
+    const started = clock.now();
+    const bytes = inputs.reduce((sum, run) => sum + run.bytes, 0);
+    const rows = new MergedRows(inputs, schema, isBottom(inputs, live.runs));
+    for (const run of inputs) this.#busy.add(run);
+    try {
+      const outputs = await writer.write(rows, signal, async () => {
+        await clock.yield();
+        await this.#mergeSmaller(bytes / headStartMin, signal);
+      });
+      this.#bytesWritten += outputs.reduce((sum, table) => sum + table.bytes, 0);
+      await live.replace({ inputs, outputs });
+    } finally {
+      for (const run of inputs) this.#busy.delete(run);
+    }
+    mergeSeconds.observe((clock.now() - started) / 1000);
+  }
+
+  async #mergeSmaller(bytesMax: number, signal: AbortSignal): Promise<void> {
+    const inputs = this.#pick(bytesMax);
+    if (inputs === undefined) return;
+    await this.#merge(inputs, signal);
+    this.#options.merged();
+  }
+}
+
+/** True when no run older than `inputs` has a key in their range. */
+function isBottom(inputs: readonly Run[], runs: readonly Run[]): boolean {
+  const first = must(inputs.map((run) => run.first).sort()[0], "a merge has an input");
+  const last = must(
+    inputs
+      .map((run) => run.last)
+      .sort()
+      .at(-1),
+    "a merge has an input",
+  );
+  const older = runs.slice(runs.indexOf(inputs.at(-1) as Run) + 1);
+  return older.every((run) => run.last < first || last < run.first);
+}
+
+/** The rows of several runs, without those that nobody can see any more. */
+class MergedRows implements Rows {
+  readonly #cursor: MergeCursor;
+  readonly #isDropped: (key: ByteString, value: Uint8Array) => boolean;
+  readonly #isBottom: boolean;
+
+  constructor(runs: readonly Run[], schema: Schema, bottom: boolean) {
+    this.#cursor = new MergeCursor(runs.map((run) => new RunCursor(new ReadAhead(), run)));
+    this.#cursor.seek("");
+    this.#isDropped = schema.sieve(bottom);
+    this.#isBottom = bottom;
+  }
+
+  get key(): ByteString {
+    return this.#cursor.key;
+  }
+
+  get row(): RowView {
+    return this.#cursor.row;
+  }
+
+  next(): boolean {
+    return this.#cursor.next();
+  }
+
+  isKept(): boolean {
+    const { bytes, end, start } = this.#cursor.row;
+    if (start < 0) return !this.#isBottom;
+    return !this.#isDropped(this.#cursor.key, bytes.subarray(start, end));
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The live set: the runs that reads go to, and the manifest that names them. It changes in this
+ * order, one change at a time; a crash between any two steps leaves a manifest whose tables are all
+ * there:
+ *
+ *   1 new tables     content and names durable, before they come here
+ *   2 manifest       written beside the old one, synced, renamed, directory synced
+ *   3 reads          go to the new runs
+ *   4 old tables     removed; what a crash leaves of them is removed at the next opening
+ */
+import { assert, must } from "../lib/assert.ts";
+import { CorruptionError } from "../lib/corruption.ts";
+import {
+  type Disk,
+  DiskError,
+  ensureDirectory,
+  readWhole,
+  removeIfThere,
+  replaceWhole,
+  temporarySuffix,
+} from "../lib/disk.ts";
+import { decodeManifest, encodeManifest, type Manifest, manifestName } from "./manifest.ts";
+import { Run } from "./run.ts";
+import { Table, type TableInfo, tablePath, tableSuffix } from "./table.ts";
+
+/** One change of the live set. */
+export interface Change<P> {
+  /** Runs that go; neighbours. With none, the outputs become the newest run. */
+  readonly inputs: readonly Run[];
+  /** Tables that take their place; with none, nothing does. */
+  readonly outputs: readonly TableInfo[];
+  /** The durable position from now on; absent: as it was. */
+  readonly position?: P;
+}
+
+export class Live<P> {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  /** Called right after reads go to other runs. */
+  readonly #changed: (gone: readonly Table[]) => void;
+  #runs: readonly Run[];
+  #durable: P | undefined;
+  /** Settles when the change that is under way is done. */
+  #last: Promise<void> = Promise.resolve();
+
+  private constructor(
+    disk: Disk,
+    directory: string,
+    manifest: Manifest<P>,
+    changed: (gone: readonly Table[]) => void,
+  ) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#changed = changed;
+    this.#durable = manifest.position;
+    this.#runs = openRuns(disk, directory, manifest.runs);
+  }
+
+  /**
+   * Opens what the manifest in `directory` names, or makes an empty manifest, and removes files
+   * that no manifest names any more. CorruptionError, ForeignError, DiskError.
+   */
+  static async open<P>(
+    disk: Disk,
+    directory: string,
+    changed: (gone: readonly Table[]) => void,
+  ): Promise<Live<P>> {
+    await ensureDirectory(disk, directory);
+    const path = `${directory}/${manifestName}`;
+    const bytes = readWhole(disk, path);
+    if (bytes === undefined) {
+      const table = disk.list(directory).find((name) => name.endsWith(tableSuffix));
+      if (table !== undefined) {
+        throw new CorruptionError(path, 0, `there are tables (${table}) and no manifest`);
+      }
+      await replaceWhole(disk, path, encodeManifest({ position: undefined, runs: [] }));
+    }
+    const manifest: Manifest<P> =
+      bytes === undefined ? { position: undefined, runs: [] } : decodeManifest(path, bytes);
+    const live = new Live(disk, directory, manifest, changed);
+    try {
+      // The manifest may have been renamed by a process that died before it synced the directory.
+      await disk.syncDirectory(directory);
+      for (const name of live.orphans()) disk.remove(`${directory}/${name}`);
+    } catch (error) {
+      live.close();
+      throw error;
+    }
+    return live;
+  }
+
+  /** Newest first. */
+  get runs(): readonly Run[] {
+    return this.#runs;
+  }
+
+  /** The position that the tables hold everything up to; undefined before the first flush. */
+  get durable(): P | undefined {
+    return this.#durable;
+  }
+
+  get tables(): TableInfo[] {
+    return this.#runs.flatMap((run) => run.tables.map(({ info }) => info));
+  }
+
+  /** What the manifest on the disk should say. */
+  get manifest(): Manifest<P> {
+    return manifestOf(this.#durable, this.#runs);
+  }
+
+  /** Names of files in the directory that are a table's or half-made, and not live. */
+  orphans(): string[] {
+    const live = new Set(this.tables.map(({ hash }) => `${hash}${tableSuffix}`));
+    return this.#disk
+      .list(this.#directory)
+      .filter((name) => name.endsWith(tableSuffix) || name.endsWith(temporarySuffix))
+      .filter((name) => !live.has(name));
+  }
+
+  /**
+   * Makes a change, durably, after those that are under way; the outputs are its own from now on.
+   * DiskError: nothing has changed, nothing will have after a crash, and the outputs are removed.
+   * Any other error: it is not known which of the two manifests a crash would leave.
+   */
+  replace(change: Change<P>): Promise<void> {
+    const done = this.#last.then(() => this.#replace(change));
+    // Whoever waits for its turn is not concerned: the caller is told.
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Closes the files. */
+  close(): void {
+    for (const run of this.#runs) for (const table of run.tables) table.close();
+  }
+
+  async #replace(change: Change<P>): Promise<void> {
+    const { inputs, outputs } = change;
+    if (this.#isNothing(change)) return;
+    const at = inputs[0] === undefined ? 0 : this.#runs.indexOf(inputs[0]);
+    const after = this.#runs.slice(at + inputs.length);
+    assert(
+      inputs.every((run, offset) => this.#runs[at + offset] === run),
+      "the runs of a merge are neighbours",
+    );
+    const made = openRuns(this.#disk, this.#directory, outputs.length === 0 ? [] : [outputs]);
+    const runs = [...this.#runs.slice(0, at), ...made, ...after];
+    const durable = "position" in change ? change.position : this.#durable;
+    try {
+      await this.#writeManifest(encodeManifest(manifestOf(durable, runs)));
+    } catch (error) {
+      this.#discard(
+        made.flatMap((run) => run.tables),
+        error instanceof DiskError,
+      );
+      throw error;
+    }
+    this.#runs = runs;
+    this.#durable = durable;
+    const gone = inputs.flatMap((run) => run.tables);
+    this.#changed(gone);
+    this.#discard(gone, true);
+  }
+
+  /** Closes tables that are not live, and removes their files if nothing can need them. */
+  #discard(tables: readonly Table[], isRemoved: boolean): void {
+    const live = new Set(this.tables.map(({ hash }) => hash));
+    for (const table of tables) {
+      table.close();
+      const { hash } = table.info;
+      if (isRemoved && !live.has(hash)) removeIfThere(this.#disk, tablePath(this.#directory, hash));
+    }
+  }
+
+  #isNothing({ inputs, outputs, position }: Change<P>): boolean {
+    if (inputs.length > 0 || outputs.length > 0) return false;
+    return JSON.stringify(position) === JSON.stringify(this.#durable);
+  }
+
+  async #writeManifest(bytes: Buffer): Promise<void> {
+    const path = `${this.#directory}/${manifestName}`;
+    try {
+      await replaceWhole(this.#disk, path, bytes);
+    } catch (error) {
+      const found = must(readWhole(this.#disk, path), "a manifest stays until it is replaced");
+      if (!found.equals(bytes)) throw error;
+      throw new Error(`${path} was replaced, but maybe not durably`, { cause: error });
+    }
+  }
+}
+
+function manifestOf<P>(position: P | undefined, runs: readonly Run[]): Manifest<P> {
+  return { position, runs: runs.map((run) => run.tables.map(({ info }) => info)) };
+}
+
+/** Opens the tables; closes them again when one cannot be. */
+function openRuns(
+  disk: Disk,
+  directory: string,
+  runs: readonly (readonly TableInfo[])[],
+): readonly Run[] {
+  const opened: Table[] = [];
+  try {
+    return runs.map((tables) => {
+      const run = tables.map((info) => {
+        const table = Table.open(disk, directory, info);
+        opened.push(table);
+        return table;
+      });
+      return new Run(run);
+    });
+  } catch (error) {
+    for (const table of opened) table.close();
+    throw error;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * The manifest: which tables are live, and up to which position of the owner's log they hold
+ * everything. One file, MANIFEST, replaced as a whole. Text, of two lines:
+ *
+ *   {"format_version":1,"position":…,"runs":[[{"hash":…,"bytes":…,"rows":…,"deletions":…,
+ *     "first":…,"last":…,"summary":{…}},…],…]}
+ *   SHA-256 of the first line without its end, lower-case hex
+ *
+ * Runs stand newest first, tables by their keys; first and last are keys in base64. "position" is
+ * whatever JSON the owner gave, absent before the first flush.
+ */
+import { sha256 } from "../lib/checksum.ts";
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import { type ClaimsJson, claimsFromJson, claimsToJson, type TableInfo } from "./table.ts";
+
+export const manifestName = "MANIFEST";
+
+const formatVersion = 1;
+
+export interface Manifest<P> {
+  readonly position: P | undefined;
+  /** Newest first. */
+  readonly runs: readonly (readonly TableInfo[])[];
+}
+
+interface TableJson extends ClaimsJson {
+  readonly hash: string;
+  readonly bytes: number;
+}
+
+interface ManifestJson<P> {
+  readonly format_version: number;
+  readonly position?: P;
+  readonly runs: readonly (readonly TableJson[])[];
+}
+
+export function encodeManifest<P>(manifest: Manifest<P>): Buffer {
+  const { position, runs } = manifest;
+  const json = {
+    format_version: formatVersion,
+    position,
+    runs: runs.map((tables) =>
+      tables.map((info) => ({ hash: info.hash, bytes: info.bytes, ...claimsToJson(info) })),
+    ),
+  };
+  const line = JSON.stringify(json);
+  return Buffer.from(`${line}\n${sha256(line)}\n`);
+}
+
+/**
+ * What the bytes found at `path` say. CorruptionError when they are not what was written,
+ * ForeignError when a newer T4 wrote them.
+ */
+export function decodeManifest<P>(path: string, bytes: Buffer): Manifest<P> {
+  const lineEnd = bytes.indexOf("\n");
+  const line = bytes.subarray(0, Math.max(0, lineEnd));
+  if (!bytes.subarray(line.length).equals(Buffer.from(`\n${sha256(line)}\n`))) {
+    const hint = "restore the data directory from a backup or the bucket";
+    throw new CorruptionError(path, 0, "its checksum is wrong", hint);
+  }
+  const json = JSON.parse(line.toString()) as ManifestJson<P>;
+  if (json.format_version !== formatVersion) {
+    const what = `has format version ${json.format_version}, this version reads ${formatVersion}`;
+    throw new ForeignError(path, what, "start the version of T4 that wrote it, or a newer one");
+  }
+  const runs = json.runs.map((tables) =>
+    tables.map((table) => ({ hash: table.hash, bytes: table.bytes, ...claimsFromJson(table) })),
+  );
+  return { position: json.position, runs };
+}

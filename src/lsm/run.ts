@@ -1,0 +1,124 @@
+/**
+ * A run: tables whose key ranges ascend and do not overlap, so that a key can be in one of them
+ * only. A flush makes a run, a merge makes one of several.
+ */
+import type { ByteString } from "../lib/bytes.ts";
+import { BlockCursor } from "./block.ts";
+import { filterMayHave } from "./filter.ts";
+import type { Source } from "./merge.ts";
+import type { BlockReader, Table } from "./table.ts";
+
+export class Run {
+  readonly tables: readonly Table[];
+  readonly bytes: number;
+  readonly rows: number;
+
+  constructor(tables: readonly Table[]) {
+    this.tables = tables;
+    this.bytes = tables.reduce((sum, { info }) => sum + info.bytes, 0);
+    this.rows = tables.reduce((sum, { info }) => sum + info.rows, 0);
+  }
+
+  get first(): ByteString {
+    return (this.tables[0] as Table).info.first;
+  }
+
+  get last(): ByteString {
+    return (this.tables.at(-1) as Table).info.last;
+  }
+
+  /** Ordinal of the first table with a key at or after `key`; the count of tables when none has. */
+  tableAt(key: ByteString): number {
+    const { tables } = this;
+    let low = 0;
+    let high = tables.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((tables[middle] as Table).info.last < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** Walks and searches the rows of a run. */
+export class RunCursor implements Source {
+  readonly #reader: BlockReader;
+  readonly #index = new BlockCursor();
+  readonly #rows = new BlockCursor();
+  #run: Run;
+  /** Ordinal of the table that #index and #rows are of; -1 before the first. */
+  #at = -1;
+
+  /** Stands before the first row. */
+  constructor(reader: BlockReader, run: Run) {
+    this.#reader = reader;
+    this.#run = run;
+  }
+
+  get key(): ByteString {
+    return this.#rows.key;
+  }
+
+  get bytes(): Buffer {
+    return this.#rows.bytes;
+  }
+
+  get start(): number {
+    return this.#rows.start;
+  }
+
+  get end(): number {
+    return this.#rows.end;
+  }
+
+  next(): boolean {
+    if (this.#at >= 0 && this.#rows.next()) return true;
+    while (this.#at < 0 || !this.#index.next()) {
+      const table = this.#run.tables[this.#at + 1];
+      if (table === undefined) return false;
+      this.#at++;
+      this.#index.open(table.index);
+    }
+    this.#openBlock();
+    return this.#rows.next();
+  }
+
+  seek(target: ByteString): boolean {
+    return this.#seekTable(this.#run.tableAt(target), target);
+  }
+
+  /**
+   * Moves to the first row of `run` at or after `target`. May say false where that row does not
+   * begin with the prefix of `target` that has this hash.
+   */
+  find(run: Run, target: ByteString, hash: number): boolean {
+    const at = run.tableAt(target);
+    const table = run.tables[at];
+    if (table === undefined || !filterMayHave(table.filter, hash)) return false;
+    this.#run = run;
+    return this.#seekTable(at, target);
+  }
+
+  #seekTable(at: number, target: ByteString): boolean {
+    const table = this.#run.tables[at];
+    if (table === undefined) return false;
+    this.#at = at;
+    this.#index.open(table.index);
+    // The table's last key is at or after target, so one of its blocks ends there or later.
+    if (!this.#index.seek(target)) return false;
+    this.#openBlock();
+    return this.#rows.seek(target) || this.next();
+  }
+
+  #openBlock(): void {
+    const { bytes, start } = this.#index;
+    const table = this.#run.tables[this.#at] as Table;
+    const block = this.#reader.read(
+      table,
+      bytes.readUInt32LE(start),
+      bytes.readUInt32LE(start + 4),
+    );
+    this.#rows.open(block);
+  }
+}

@@ -1,0 +1,351 @@
+/**
+ * The tree: rows of key and value, sorted, more than memory holds. Writes go to a memtable; reads
+ * ask the memtables and then the runs of tables, newest first, and never wait. Nothing here is
+ * durable before it is flushed: the owner has a log, names a position in it when it seals a
+ * memtable, and after a restart writes again what came after the last durable one.
+ *
+ *   put ──► memtable ── seal(position) ──► sealed memtables ── flush ──► runs ── merge ──► one run
+ *           1 newest                       2                             3 newest first
+ *
+ * After open() the tree holds exactly the rows up to `durable`. Deletions are rows like others
+ * until a merge finds nothing older below them.
+ */
+import type { ByteString } from "../lib/bytes.ts";
+import type { Clock } from "../lib/clock.ts";
+import { type Disk, isFull } from "../lib/disk.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Histogram } from "../lib/meter.ts";
+import type { Random } from "../lib/random.ts";
+import { Task } from "../lib/task.ts";
+import type { RowView } from "./block.ts";
+import { BlockCache } from "./cache.ts";
+import { checkLive } from "./check.ts";
+import { Compactor } from "./compaction.ts";
+import { Condition } from "./condition.ts";
+import { type Cursor, type Sources, TreeCursor } from "./cursor.ts";
+import { prefixHash } from "./filter.ts";
+import { Flusher } from "./flush.ts";
+import { Live } from "./live.ts";
+import { Memtable } from "./memtable.ts";
+import type { Source } from "./merge.ts";
+import { Run, RunCursor } from "./run.ts";
+import type { Schema } from "./schema.ts";
+import type { TableInfo } from "./table.ts";
+import { RunWriter } from "./writer.ts";
+
+export interface TreeLimits {
+  /** Size from which a memtable is full. */
+  readonly memtableBytesMax: number;
+  /** Sealed memtables that may wait for their flush before writers have to. */
+  readonly sealedMax: number;
+  readonly cacheBytesMax: number;
+  /** A block is closed when it has reached this size. */
+  readonly blockBytes: number;
+  /** A table is completed when it has reached this size. */
+  readonly tableBytesMax: number;
+  /** How long a slice of background work may hold the event loop. */
+  readonly sliceMsMax: number;
+  /** Runs that are merged at once, at least 2. */
+  readonly fanout: number;
+}
+
+export interface TreeMeters {
+  readonly flushSeconds: Histogram;
+  readonly mergeSeconds: Histogram;
+}
+
+export interface TreeOptions<P> {
+  readonly disk: Disk;
+  /** Made when absent; nothing else may be in it. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly limits: TreeLimits;
+  readonly meters: TreeMeters;
+  readonly schema: Schema;
+  /** Takes the error that ended the background work. */
+  readonly fatal: (error: unknown) => void;
+  /** Called when a flush has moved `durable`. */
+  readonly onDurable?: (position: P) => void;
+}
+
+/** Runs from which writers wait for merges, as a multiple of the fanout. */
+const runsPerFanoutMax = 8;
+/** Runs smaller than this part of a memtable count as this big when merges are chosen. */
+const runShareMin = 1 / 16;
+
+export interface Row {
+  readonly key: ByteString;
+  readonly value: Uint8Array;
+}
+
+export interface TreeStats {
+  readonly tables: number;
+  readonly runs: number;
+  /** Of the tables, deletions and superseded rows included. */
+  readonly rows: number;
+  readonly bytes: number;
+  readonly cacheBytes: number;
+  /** Of all memtables, sealed ones included. */
+  readonly memtableBytes: number;
+  /** Written since the opening, by flushes and by merges. */
+  readonly flushedBytes: number;
+  readonly mergedBytes: number;
+}
+
+const noRun = new Run([]);
+
+export class Tree<P> implements Sources {
+  readonly #options: TreeOptions<P>;
+  readonly #cache: BlockCache;
+  readonly #live: Live<P>;
+  readonly #flusher: Flusher<P>;
+  readonly #compactor: Compactor<P>;
+  readonly #flushing: Task;
+  readonly #merging: Task;
+  readonly #progress = new Condition();
+  /** For lookups of single rows. */
+  readonly #finder: RunCursor;
+  #memtable: Memtable;
+  #sealed: readonly Memtable[] = [];
+  #generation = 0;
+
+  private constructor(options: TreeOptions<P>, opened: { live: Live<P>; cache: BlockCache }) {
+    const { clock, limits, logger, meters, schema } = options;
+    const { cache, live } = opened;
+    this.#options = options;
+    this.#cache = cache;
+    this.#live = live;
+    this.#finder = new RunCursor(cache, noRun);
+    this.#memtable = new Memtable(limits.memtableBytesMax);
+    const writer = new RunWriter({ ...options, ...limits });
+    this.#flusher = new Flusher({
+      clock,
+      live,
+      writer,
+      flushSeconds: meters.flushSeconds,
+      flushed: (position) => this.#flushed(position),
+    });
+    this.#compactor = new Compactor({
+      clock,
+      live,
+      writer,
+      schema,
+      fanout: limits.fanout,
+      runBytesMin: limits.memtableBytesMax * runShareMin,
+      mergeSeconds: meters.mergeSeconds,
+      merged: () => this.#progress.changed(),
+    });
+    const supervised = { clock, logger, retryable: isFull, fatal: (e: unknown) => this.#fail(e) };
+    const flusher = this.#flusher;
+    const compactor = this.#compactor;
+    this.#flushing = new Task({ ...supervised, name: "flush", step: (end) => flusher.step(end) });
+    this.#merging = new Task({ ...supervised, name: "merge", step: (end) => compactor.step(end) });
+  }
+
+  /**
+   * Opens the tree in a directory, as its last durable flush left it. CorruptionError, ForeignError,
+   * DiskError.
+   */
+  static async open<P>(options: TreeOptions<P>): Promise<Tree<P>> {
+    const cache = new BlockCache(options.limits.cacheBytesMax);
+    let tree: Tree<P> | undefined;
+    const live = await Live.open<P>(options.disk, options.directory, (gone) => {
+      for (const table of gone) cache.drop(table);
+      if (tree !== undefined) tree.#generation++;
+    });
+    tree = new Tree(options, { live, cache });
+    return tree;
+  }
+
+  /** The position that was given with the last durable flush; undefined before the first. */
+  get durable(): P | undefined {
+    return this.#live.durable;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Sets a row to `head` followed by `tail`; both are copied. */
+  put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void {
+    this.#generation++;
+    this.#memtable.put(key, head, tail);
+  }
+
+  delete(key: ByteString): void {
+    this.#generation++;
+    this.#memtable.delete(key);
+  }
+
+  /** The value of a row, undefined when there is none: a view that nobody changes. CorruptionError. */
+  get(key: ByteString): Uint8Array | undefined {
+    let value = this.#memtable.get(key);
+    for (const memtable of this.#sealed) {
+      if (value !== undefined) break;
+      value = memtable.get(key);
+    }
+    if (value !== undefined) return value ?? undefined;
+    const finder = this.#finder;
+    const hash = prefixHash(key, this.#options.schema.prefixLength(key));
+    for (const run of this.#live.runs) {
+      if (!finder.find(run, key, hash) || finder.key !== key) continue;
+      return finder.start < 0 ? undefined : finder.bytes.subarray(finder.start, finder.end);
+    }
+    return undefined;
+  }
+
+  /**
+   * The first row at or after `from` that begins with the prefix of `from` of this length, which
+   * must be the one the schema cuts from such rows. The newest source that has one is believed: of
+   * the rows of one prefix, those put later must sort earlier. CorruptionError.
+   */
+  first(from: ByteString, prefixLength: number): Row | undefined {
+    const prefix = from.slice(0, prefixLength);
+    const found = this.#firstInMemory(from, prefix) ?? this.#firstInRuns(from, prefix);
+    if (found === undefined) return undefined;
+    const { bytes, end, key, start } = found;
+    if (start >= 0) return { key, value: bytes.subarray(start, end) };
+    // It hides a row, and which one comes next only all sources together can tell.
+    const rows = this.scan(from);
+    return rows.next() && rows.key.startsWith(prefix)
+      ? { key: rows.key, value: rows.value() }
+      : undefined;
+  }
+
+  /** The rows from `from` up to but not including `to`, in key order. */
+  scan(from: ByteString, to?: ByteString): Cursor {
+    return new TreeCursor(this, from, to);
+  }
+
+  sources(from: ByteString, to: ByteString | undefined): Source[] {
+    const sources: Source[] = [this.#memtable.cursor()];
+    for (const memtable of this.#sealed) sources.push(memtable.cursor());
+    for (const run of this.#live.runs) {
+      if (run.last < from || (to !== undefined && to <= run.first)) continue;
+      sources.push(new RunCursor(this.#cache, run));
+    }
+    return sources;
+  }
+
+  /** Whether the memtable has reached its size: the owner then seals it. */
+  get isFull(): boolean {
+    return this.#memtable.bytes >= this.#options.limits.memtableBytesMax;
+  }
+
+  /**
+   * Says that the rows so far are those up to `position` of the owner's log. They are flushed in the
+   * background, in the order they were sealed.
+   */
+  seal(position: P): void {
+    this.#flusher.seal(this.#memtable, position);
+    this.#sealed = this.#flusher.memtables;
+    this.#memtable = new Memtable(this.#options.limits.memtableBytesMax);
+    this.#generation++;
+    this.#flushing.wake();
+  }
+
+  /**
+   * Undefined when writing may go on; else resolves when flushes and merges have caught up. Rejects
+   * with the error that ended them.
+   */
+  room(): Promise<void> | undefined {
+    const { fanout, sealedMax } = this.#options.limits;
+    const hasRoom = () =>
+      this.#flusher.waiting <= sealedMax && this.#live.runs.length < fanout * runsPerFanoutMax;
+    return hasRoom() ? undefined : this.#progress.until(hasRoom);
+  }
+
+  /** Resolves when all that is sealed by now is durable. Rejects as room() does. */
+  flushed(): Promise<void> {
+    const count = this.#flusher.sealedCount;
+    return this.#progress.until(() => this.#flusher.flushedCount >= count);
+  }
+
+  /**
+   * Merges all that is sealed by now into one run, with a sieve that is told so; resolves when that
+   * is durable. Rejects as room() does.
+   */
+  async major(): Promise<void> {
+    await this.flushed();
+    const ticket = this.#compactor.askMajor();
+    this.#merging.wake();
+    await this.#progress.until(() => this.#compactor.isMajorDone(ticket));
+  }
+
+  /** Makes the tree ask Schema.wantsMajor. */
+  reconsider(): void {
+    this.#compactor.reconsider();
+    this.#merging.wake();
+  }
+
+  /** What the tables say of themselves, newest run first. */
+  tables(): TableInfo[] {
+    return this.#live.tables;
+  }
+
+  stats(): TreeStats {
+    const { runs } = this.#live;
+    const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
+    return {
+      tables: sum(runs.map(({ tables }) => tables.length)),
+      runs: runs.length,
+      rows: sum(runs.map(({ rows }) => rows)),
+      bytes: sum(runs.map(({ bytes }) => bytes)),
+      cacheBytes: this.#cache.bytes,
+      memtableBytes: sum([this.#memtable, ...this.#sealed].map(({ bytes }) => bytes)),
+      flushedBytes: this.#flusher.bytesWritten,
+      mergedBytes: this.#compactor.bytesWritten,
+    };
+  }
+
+  /**
+   * Reads everything and holds it against what the tables and the manifest claim; returns the
+   * claims that are broken. Nothing may be sealed or merged meanwhile.
+   */
+  check(): Promise<string[]> {
+    return checkLive(this.#live, this.#options);
+  }
+
+  /**
+   * Ends the background work and closes the files. Nothing is flushed: the owner's log has it.
+   * Whoever waits for progress gets an error.
+   */
+  async close(): Promise<void> {
+    await Promise.all([this.#flushing.stop(), this.#merging.stop()]);
+    this.#progress.fail(new Error("the tables are closed"));
+    this.#live.close();
+  }
+
+  #firstInMemory(from: ByteString, prefix: ByteString): RowView | undefined {
+    for (let at = -1; at < this.#sealed.length; at++) {
+      const memtable = at < 0 ? this.#memtable : (this.#sealed[at] as Memtable);
+      const rows = memtable.cursor();
+      if (rows.seek(from) && rows.key.startsWith(prefix)) return rows;
+    }
+    return undefined;
+  }
+
+  #firstInRuns(from: ByteString, prefix: ByteString): RowView | undefined {
+    const finder = this.#finder;
+    const hash = prefixHash(prefix, prefix.length);
+    for (const run of this.#live.runs) {
+      if (finder.find(run, from, hash) && finder.key.startsWith(prefix)) return finder;
+    }
+    return undefined;
+  }
+
+  #flushed(position: P): void {
+    this.#sealed = this.#flusher.memtables;
+    this.#generation++;
+    this.#progress.changed();
+    this.reconsider();
+    this.#options.onDurable?.(position);
+  }
+
+  #fail(error: unknown): void {
+    this.#progress.fail(error);
+    this.#options.fatal(error);
+  }
+}

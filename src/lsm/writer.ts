@@ -1,0 +1,135 @@
+/**
+ * Writes the rows of a flush or a merge into the tables of one run, in slices: whenever one has
+ * taken its time, the event loop turns.
+ */
+import type { ByteString } from "../lib/bytes.ts";
+import type { Clock } from "../lib/clock.ts";
+import { type Disk, removeIfThere, temporarySuffix } from "../lib/disk.ts";
+import type { Random } from "../lib/random.ts";
+import type { RowView } from "./block.ts";
+import { TableBuilder } from "./builder.ts";
+import type { Schema } from "./schema.ts";
+import { type TableInfo, tablePath } from "./table.ts";
+
+/** Rows looked at, or bytes written, before the clock is asked again. */
+const checkRows = 32;
+const checkBytes = 2 ** 15;
+
+/** Rows in key order, of which some are dropped. */
+export interface Rows {
+  /** Moves to the next row; false after the last. */
+  next(): boolean;
+  /** Whether the row it stands on goes into the tables. Asked once for each row. */
+  isKept(): boolean;
+  readonly key: ByteString;
+  readonly row: RowView;
+}
+
+export interface WriterOptions {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly schema: Schema;
+  readonly blockBytes: number;
+  /** A table is completed when it has reached this size. */
+  readonly tableBytesMax: number;
+  /** How long a slice may hold the event loop. */
+  readonly sliceMsMax: number;
+}
+
+export class RunWriter {
+  readonly #options: WriterOptions;
+  #drafts = 0;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes the rows that are kept; returns the tables, none when there was no such row. They and
+   * their names are durable. `pause` is called between slices. DiskError, or the signal's reason:
+   * then nothing is left of them.
+   */
+  async write(rows: Rows, signal: AbortSignal, pause: () => Promise<void>): Promise<TableInfo[]> {
+    const { clock, directory, disk, sliceMsMax } = this.#options;
+    const tables: TableInfo[] = [];
+    const draft = new Draft(this.#options, () => this.#drafts++);
+    try {
+      let more = true;
+      while (more) {
+        const sliceEnd = clock.now() + sliceMsMax;
+        do more = draft.add(rows);
+        while (more && !draft.isFull && clock.now() < sliceEnd);
+        if (draft.isFull || !more) tables.push(...(await draft.finish()));
+        await pause();
+        signal.throwIfAborted();
+      }
+      if (tables.length > 0) await disk.syncDirectory(directory);
+    } catch (error) {
+      draft.abandon();
+      this.remove(tables);
+      throw error;
+    }
+    return tables;
+  }
+
+  /** Removes tables that are not in use. */
+  remove(tables: readonly TableInfo[]): void {
+    const { directory, disk } = this.#options;
+    for (const { hash } of tables) removeIfThere(disk, tablePath(directory, hash));
+  }
+}
+
+/** The table that is being written; made when there is a row for it. */
+class Draft {
+  readonly #options: WriterOptions;
+  readonly #ordinal: () => number;
+  #builder: TableBuilder | undefined;
+
+  constructor(options: WriterOptions, ordinal: () => number) {
+    this.#options = options;
+    this.#ordinal = ordinal;
+  }
+
+  get isFull(): boolean {
+    return this.#builder !== undefined && this.#builder.bytes >= this.#options.tableBytesMax;
+  }
+
+  /** Takes a few rows; false when there are no more. */
+  add(rows: Rows): boolean {
+    const bytesEnd = (this.#builder?.bytes ?? 0) + checkBytes;
+    for (let count = 0; count < checkRows; count++) {
+      if (!rows.next()) return false;
+      if (!rows.isKept()) continue;
+      this.#builder ??= this.#start();
+      const { bytes, end, start } = rows.row;
+      this.#builder.add(rows.key, bytes, start, end);
+      if (this.#builder.bytes >= bytesEnd || this.isFull) break;
+    }
+    return true;
+  }
+
+  /** Completes the table, if there is one. */
+  async finish(): Promise<TableInfo[]> {
+    const table = await this.#builder?.finish();
+    this.#builder = undefined;
+    return table === undefined ? [] : [table];
+  }
+
+  abandon(): void {
+    this.#builder?.abandon();
+  }
+
+  #start(): TableBuilder {
+    const { blockBytes, directory, disk, random, schema } = this.#options;
+    return new TableBuilder({
+      disk,
+      directory,
+      temporaryPath: `${directory}/${this.#ordinal()}${temporarySuffix}`,
+      schema,
+      blockBytes,
+      salt: random.below(2 ** 32),
+    });
+  }
+}
