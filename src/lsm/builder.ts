@@ -5,17 +5,16 @@ import { crc32, Sha256 } from "../lib/checksum.ts";
 import { type Disk, type DiskFile, removeIfThere } from "../lib/disk.ts";
 import { BlockWriter } from "./block.ts";
 import { buildFilter, prefixHash } from "./filter.ts";
-import type { Schema } from "./schema.ts";
 import {
   blockSeed,
   claimsToJson,
   type TableClaims,
-  type TableInfo,
   tableFormat,
   tableMagic,
   tablePath,
   tailBytes,
 } from "./table.ts";
+import type { Schema, TableInfo } from "./tree.ts";
 
 /** Bytes that are gathered before they are written. */
 const chunkBytes = 2 ** 18;

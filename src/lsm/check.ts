@@ -9,8 +9,8 @@ import type { Live } from "./live.ts";
 import { encodeManifest, manifestName } from "./manifest.ts";
 import { ReadAhead } from "./readahead.ts";
 import { Run, RunCursor } from "./run.ts";
-import type { Schema } from "./schema.ts";
 import { claimsToJson, type Table } from "./table.ts";
+import type { Schema } from "./tree.ts";
 
 export interface CheckOptions {
   readonly clock: Clock;

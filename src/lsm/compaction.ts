@@ -21,7 +21,7 @@ import type { Live } from "./live.ts";
 import { MergeCursor } from "./merge.ts";
 import { ReadAhead } from "./readahead.ts";
 import { type Run, RunCursor } from "./run.ts";
-import type { Schema } from "./schema.ts";
+import type { Schema } from "./tree.ts";
 import type { Rows, RunWriter } from "./writer.ts";
 
 /** A merge goes first when it is this much smaller than the one that runs. */

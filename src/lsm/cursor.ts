@@ -1,17 +1,7 @@
 /** A scan over the tree as its readers know it: in key order, without deletions. */
 import type { ByteString } from "../lib/bytes.ts";
 import { MergeCursor, type Source } from "./merge.ts";
-
-export interface Cursor {
-  /** Moves to the next row; false at the end of the range. */
-  next(): boolean;
-  /** The key it stands on. */
-  readonly key: ByteString;
-  /** The value it stands on: a view that nobody changes. */
-  value(): Uint8Array;
-  /** Makes `next` go to the first row of the range at or after `key`, forward or back. */
-  seek(key: ByteString): void;
-}
+import type { Cursor } from "./tree.ts";
 
 /** What a cursor reads from. */
 export interface Sources {

@@ -18,7 +18,7 @@ export interface FlusherOptions<P> {
   readonly writer: RunWriter;
   readonly flushSeconds: Histogram;
   /** Called when a memtable has become durable, and is no more asked by readers. */
-  readonly flushed: (position: P) => void;
+  flushed(position: P): void;
 }
 
 export class Flusher<P> {
@@ -73,7 +73,7 @@ export class Flusher<P> {
   }
 
   async #flush({ memtable, position }: Sealed<P>, signal: AbortSignal): Promise<void> {
-    const { clock, flushed, flushSeconds, live, writer } = this.#options;
+    const { clock, flushSeconds, live, writer } = this.#options;
     const started = clock.now();
     const rows = new MemtableRows(memtable);
     const outputs = await writer.write(rows, signal, () => clock.yield());
@@ -81,7 +81,7 @@ export class Flusher<P> {
     this.#bytesWritten += outputs.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#sealed.shift();
     flushSeconds.observe((clock.now() - started) / 1000);
-    flushed(position);
+    this.#options.flushed(position);
   }
 }
 

@@ -21,7 +21,8 @@ import {
 } from "../lib/disk.ts";
 import { decodeManifest, encodeManifest, type Manifest, manifestName } from "./manifest.ts";
 import { Run } from "./run.ts";
-import { Table, type TableInfo, tablePath, tableSuffix } from "./table.ts";
+import { Table, tablePath, tableSuffix } from "./table.ts";
+import type { TableInfo } from "./tree.ts";
 
 /** One change of the live set. */
 export interface Change<P> {

@@ -11,7 +11,8 @@
  */
 import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
-import { type ClaimsJson, claimsFromJson, claimsToJson, type TableInfo } from "./table.ts";
+import { type ClaimsJson, claimsFromJson, claimsToJson } from "./table.ts";
+import type { TableInfo } from "./tree.ts";
 
 export const manifestName = "MANIFEST";
 

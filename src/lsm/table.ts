@@ -29,6 +29,7 @@ import { crc32 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, DiskError, type DiskFile } from "../lib/disk.ts";
 import { BlockCursor, blockIsWhole } from "./block.ts";
+import type { TableInfo } from "./tree.ts";
 
 export const tableSuffix = ".sst";
 export const tailBytes = 36;
@@ -47,12 +48,6 @@ export interface TableClaims {
   readonly last: ByteString;
   /** What Schema.summary made of the rows. */
   readonly summary: Readonly<Record<string, number>>;
-}
-
-export interface TableInfo extends TableClaims {
-  /** SHA-256 of the file, lower-case hex. */
-  readonly hash: string;
-  readonly bytes: number;
 }
 
 /** Gives the bytes of blocks that are whole. */

@@ -22,15 +22,14 @@ import { BlockCache } from "./cache.ts";
 import { checkLive } from "./check.ts";
 import { Compactor } from "./compaction.ts";
 import { Condition } from "./condition.ts";
-import { type Cursor, type Sources, TreeCursor } from "./cursor.ts";
+import { type Sources, TreeCursor } from "./cursor.ts";
 import { prefixHash } from "./filter.ts";
 import { Flusher } from "./flush.ts";
 import { Live } from "./live.ts";
 import { Memtable } from "./memtable.ts";
 import type { Source } from "./merge.ts";
 import { Run, RunCursor } from "./run.ts";
-import type { Schema } from "./schema.ts";
-import type { TableInfo } from "./table.ts";
+import type { TableClaims } from "./table.ts";
 import { RunWriter } from "./writer.ts";
 
 export interface TreeLimits {
@@ -67,7 +66,52 @@ export interface TreeOptions<P> {
   /** Takes the error that ended the background work. */
   readonly fatal: (error: unknown) => void;
   /** Called when a flush has moved `durable`. */
-  readonly onDurable?: (position: P) => void;
+  onDurable?(position: P): void;
+}
+
+/** What the owner of the rows tells the tree about them. */
+export interface Schema {
+  /** How much of `key` is the prefix that lookups go by; filters hold its hash. At most its length. */
+  prefixLength(key: ByteString): number;
+  /** A fresh summary of one table; see Summary. */
+  summary(): Summary;
+  /**
+   * A fresh sieve for one merge: asked about each row that is left, in key order; true drops it. A
+   * row that is dropped must not show an older row of the same key. `bottom`: nothing older than
+   * the rows merged lies in their key range.
+   */
+  sieve(bottom: boolean): (key: ByteString, value: Uint8Array) => boolean;
+  /**
+   * Whether merging everything is worth it, by the summaries of all tables. Asked after the opening,
+   * after each flush, and after Tree.reconsider().
+   */
+  wantsMajor?(tables: readonly TableInfo[]): boolean;
+}
+
+/** Collects what a table says about its rows. */
+export interface Summary {
+  /** Takes the key of each row, deletions included, in key order. */
+  add(key: ByteString): void;
+  /** What goes into the table's footer. */
+  result(): Readonly<Record<string, number>>;
+}
+
+/** What a table says of itself. */
+export interface TableInfo extends TableClaims {
+  /** SHA-256 of the file, lower-case hex. */
+  readonly hash: string;
+  readonly bytes: number;
+}
+
+export interface Cursor {
+  /** Moves to the next row; false at the end of the range. */
+  next(): boolean;
+  /** The key it stands on. */
+  readonly key: ByteString;
+  /** The value it stands on: a view that nobody changes. */
+  value(): Uint8Array;
+  /** Makes `next` go to the first row of the range at or after `key`, forward or back. */
+  seek(key: ByteString): void;
 }
 
 /** Runs from which writers wait for merges, as a multiple of the fanout. */

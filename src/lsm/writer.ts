@@ -8,8 +8,8 @@ import { type Disk, removeIfThere, temporarySuffix } from "../lib/disk.ts";
 import type { Random } from "../lib/random.ts";
 import type { RowView } from "./block.ts";
 import { TableBuilder } from "./builder.ts";
-import type { Schema } from "./schema.ts";
-import { type TableInfo, tablePath } from "./table.ts";
+import { tablePath } from "./table.ts";
+import type { Schema, TableInfo } from "./tree.ts";
 
 /** Rows looked at, or bytes written, before the clock is asked again. */
 const checkRows = 32;
