@@ -13,21 +13,20 @@
  * Numbers are little-endian. `chain` is the chain hash after the last entry, `wall ms` the clock of
  * whoever wrote the batch, for people only; it never goes back within a log.
  *
- * Two things keep a frame from being mistaken for something else:
+ * The salt, random for each segment, does two things:
  *
- * - The header's CRC starts from the segment's salt xor the number of the sector, so neither a
- *   client's value nor a copy of a frame elsewhere ever looks like a frame.
- * - The stamp: in every sector after the first, the first word is xored with the salt (before the
+ * - The header's CRC starts from it, so what is left on the device of another segment is no frame
+ *   of this one.
+ * - The stamp: in every sector after the first, the first word is xored with it (before the
  *   payload's CRC is taken). A value may hold kilobytes of zeros; on disk no sector of a frame is
  *   all zero. So a sector that is, was never written: that tells an interrupted append, which may
  *   be cut off, from damage, which may not. As no byte of the salt is zero, no single damaged byte
- *   makes such a sector.
+ *   makes such a sector. And a value that is the image of a frame is none on disk.
  */
 import { assert } from "../lib/assert.ts";
 import { crc32 } from "../lib/checksum.ts";
 import type { Random } from "../lib/random.ts";
-import type { Index } from "../model/revision.ts";
-import { indexOf } from "../model/revision.ts";
+import { type Index, indexOf } from "../model/revision.ts";
 
 export const sectorBytes = 512;
 export const frameHeaderBytes = 32;
@@ -53,8 +52,6 @@ export interface FrameHeader {
 /** What a frame says beside its entries when it is closed. */
 export interface FrameClosing {
   readonly salt: number;
-  /** Where in the segment the frame will be, in bytes. */
-  readonly offset: number;
   readonly first: Index;
   readonly chain: bigint;
   readonly wallMs: number;
@@ -98,7 +95,7 @@ export class OpenFrame {
     frame.writeBigUInt64LE(BigInt(closing.first), 8);
     frame.writeBigUInt64LE(closing.chain, 16);
     frame.writeUInt32LE(this.#count, 24);
-    frame.writeUInt32LE(headerCrc(frame, closing.salt, closing.offset), headerCrcAt);
+    frame.writeUInt32LE(headerCrc(frame, closing.salt), headerCrcAt);
     return frame;
   }
 
@@ -117,17 +114,10 @@ export class OpenFrame {
   }
 }
 
-/**
- * The header at the start of `bytes`, which are found at `offset` of a segment with this salt;
- * undefined when there is none.
- */
-export function readFrameHeader(
-  bytes: Buffer,
-  salt: number,
-  offset: number,
-): FrameHeader | undefined {
+/** The header at the start of `bytes`, of a segment with this salt; undefined when there is none. */
+export function readFrameHeader(bytes: Buffer, salt: number): FrameHeader | undefined {
   if (bytes.length < frameHeaderBytes) return undefined;
-  if (bytes.readUInt32LE(headerCrcAt) !== headerCrc(bytes, salt, offset)) return undefined;
+  if (bytes.readUInt32LE(headerCrcAt) !== headerCrc(bytes, salt)) return undefined;
   const payloadBytes = bytes.readUInt32LE(0);
   const count = bytes.readUInt32LE(24);
   if (count === 0 || payloadBytes <= entriesAt || payloadBytes > payloadBytesMax) return undefined;
@@ -203,9 +193,8 @@ function stamp(frame: Buffer, salt: number): void {
   }
 }
 
-function headerCrc(frame: Buffer, salt: number, offset: number): number {
-  const sector = offset / sectorBytes;
-  return crc32(frame.subarray(0, headerCrcAt), (salt ^ sector) >>> 0);
+function headerCrc(frame: Buffer, salt: number): number {
+  return crc32(frame.subarray(0, headerCrcAt), salt);
 }
 
 function wholeSectors(bytes: number): number {

@@ -233,7 +233,7 @@ export class Log {
     const { file, salt, segment } = active;
     this.#wallMs = Math.max(this.#wallMs, this.#clock.wall());
     const first = indexOf(this.#synced.index + 1);
-    const closing = { salt, offset: segment.bytes, first, chain: end.chain, wallMs: this.#wallMs };
+    const closing = { salt, first, chain: end.chain, wallMs: this.#wallMs };
     const bytes = frame.close(closing);
     try {
       this.#attempt(() => file.write(bytes, segment.bytes));

@@ -74,7 +74,7 @@ export class Scan {
     const left = this.#size - offset;
     if (left <= 0) return undefined;
     const head = this.#read(offset, Math.min(left, sectorBytes));
-    const header = readFrameHeader(head, this.#salt, offset);
+    const header = readFrameHeader(head, this.#salt);
     if (header === undefined) {
       if (left < frameHeaderBytes) return this.#broken("the file ends inside a frame", true);
       return this.#broken("there is no frame header", hasZeroSector(head));
@@ -99,7 +99,7 @@ export class Scan {
   #frameAfter(offset: number): boolean {
     for (let at = offset + sectorBytes; at < this.#size; at += sectorBytes) {
       const head = this.#read(at, Math.min(this.#size - at, sectorBytes));
-      if (readFrameHeader(head, this.#salt, at) !== undefined) return true;
+      if (readFrameHeader(head, this.#salt) !== undefined) return true;
     }
     return false;
   }

@@ -44,6 +44,9 @@ export class Life {
   #calls = 0;
   #dies: () => void = () => undefined;
   #diesInside = false;
+  /** Whether the disk has failed in a way that the log may fail of, since this start. */
+  #failed = false;
+  #opened = false;
   #calm = false;
 
   constructor(options: LifeOptions) {
@@ -82,6 +85,8 @@ export class Life {
     this.#book.crashed();
     const power = this.#options.losesPower === true && this.#random.below(3) > 0;
     this.#siteOf.clear();
+    this.#failed = false;
+    this.#opened = false;
     this.#diesInside = false;
     this.#disk = power
       ? this.#disk.powerLoss(this.#random, this.#hooks())
@@ -103,9 +108,11 @@ export class Life {
       const opened = await this.#open();
       this.#book.reopened(opened, this.#applied);
       log = opened.log;
+      this.#opened = true;
     } catch (error) {
-      if (error instanceof DiskError) return;
-      throw error;
+      if (!(error instanceof DiskError)) throw error;
+      expect(this.#failed).toBe(true);
+      return;
     }
     for (let step = this.#random.below(stepsMax); step >= 0; step--) {
       try {
@@ -113,6 +120,7 @@ export class Life {
       } catch (error) {
         if (error instanceof LogFailedError && !isPowerLoss(error.cause)) {
           expect(error.cause).toBeInstanceOf(DiskError);
+          expect(this.#failed).toBe(true);
           expect(() => log.discard()).toThrow(LogFailedError);
           return;
         }
@@ -165,8 +173,8 @@ export class Life {
         const fate = this.#calm ? undefined : this.#options.fate?.(++this.#calls, call);
         if (fate === "crash") this.#die();
         else if (fate === "crash inside") this.#diesInside = true;
-        else return fate;
-        return undefined;
+        else if (fate !== undefined) this.#failed ||= !(this.#opened && mayGoOn(fate, call));
+        return fate?.startsWith("crash") ? undefined : fate;
       },
       delay: async () => {
         for (let turns = this.#random.below(3); turns >= 0; turns--) await Promise.resolve();
@@ -182,6 +190,12 @@ export class Life {
     this.#disk.unplug();
     this.#dies();
   }
+}
+
+/** Whether a log that was opened must survive this. */
+function mayGoOn(fate: Fate, { operation }: DiskCall): boolean {
+  const changes = ["create", "remove", "rename", "write"].includes(operation);
+  return fate !== "EIO" && changes;
 }
 
 function unlessFull(error: unknown): void {

@@ -10,6 +10,7 @@ import type { Entry } from "../../src/model/entry.ts";
 import { encodeEntry } from "../../src/model/record.ts";
 import { indexOf, origin, type Position, revisionOf, termOf } from "../../src/model/revision.ts";
 import { Log, type LogLimits, type LogOptions } from "../../src/wal/log.ts";
+import { segmentName } from "../../src/wal/segment.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 
@@ -89,6 +90,23 @@ function loggerInto(lines: string[]): Logger {
 export async function append(log: Log, ...values: Uint8Array[]): Promise<void> {
   for (const value of values) log.stage(entryOf(log.position.index + 1, value));
   await log.sync();
+}
+
+/** The name of the segment that begins with entry `first`, made by start `opening`. */
+export function nameOf(first: number, opening: number): string {
+  return segmentName(indexOf(first), opening).name;
+}
+
+/** Limits that let a segment hold a few small frames. */
+export const smallLimits: LogLimits = { segmentBytesMax: 2048, segmentAgeMsMax: 10_000 };
+
+/** A disk with entries 1 to 12 in frames of two sectors, one frame a segment, and its log. */
+export async function severalSegments(): Promise<{ disk: SimDisk; log: Log }> {
+  const disk = new SimDisk();
+  const { log } = await openLog(disk, { limits: smallLimits });
+  const value = Buffer.alloc(300, 7);
+  for (let frame = 0; frame < 6; frame++) await append(log, value, value);
+  return { disk, log };
 }
 
 /** Says how much a test has tried. */

@@ -111,9 +111,24 @@ test("a torn frame in any segment but the last is damage", async () => {
   for (const [path, bytes] of [...files].slice(0, -1)) {
     for (let end = 0; end < bytes.length; end += whole ? 1 : 7) {
       const damaged = diskWith(new Map([...files, [path, bytes.subarray(0, end)]]));
-      await expect(openLog(damaged)).rejects.toThrow(CorruptionError);
+      const refusal = openLog(damaged);
+      await expect(refusal).rejects.toThrow(CorruptionError);
+      await expect(refusal).rejects.toThrow(/segment header|are missing|ends inside a frame/);
     }
   }
+});
+
+test("old blocks of another log behind a torn frame do not make it damage", async () => {
+  const batches = [[Buffer.alloc(10)], [Buffer.alloc(2000, 1)]];
+  const { bytes, lastAt, path, prints } = await written(batches);
+  const other = new SimDisk();
+  const { log } = await openLog(other, { random: new SeededRandom(2) });
+  await append(log, Buffer.alloc(10));
+  const [found] = [...filesOf(other)];
+  const [, stale] = must(found, "there is a segment");
+  const torn = Buffer.from(bytes).fill(0, lastAt, lastAt + sector);
+  stale.copy(torn, lastAt + sector, sector);
+  expect(await opens(path, torn, prints.slice(0, 1))).toHaveLength(1);
 });
 
 test("values of zeros are whole when they are, torn when a sector is missing", async () => {
