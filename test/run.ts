@@ -23,8 +23,11 @@ const environment = { ...process.env };
 const wanted: string[] = [];
 for (const argument of process.argv.slice(2)) {
   if (argument === "--whole") environment.T4_TEST_WHOLE = "1";
-  else if (argument.startsWith("-")) throw new Error(`unknown flag ${argument}; there is --whole`);
-  else wanted.push(argument);
+  else if (!argument.startsWith("-")) wanted.push(argument);
+  else {
+    say(`unknown flag ${argument}; there is --whole`);
+    process.exit(2);
+  }
 }
 const suiteMsMax = (environment.T4_TEST_WHOLE === "1" ? 180 : 12) * 60_000;
 
