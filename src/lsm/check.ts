@@ -17,35 +17,52 @@ export interface CheckOptions {
   readonly directory: string;
   readonly disk: Disk;
   readonly schema: Schema;
-  readonly limits: { readonly sliceMsMax: number };
+  readonly sliceMsMax: number;
+  /** Whether files are being made that are not live yet. */
+  readonly isBusy: () => boolean;
 }
 
 /** The claims that are broken, each with the path it is about; none when all is well. */
 export async function checkLive(live: Live<unknown>, options: CheckOptions): Promise<string[]> {
-  const { clock, directory, disk, limits } = options;
-  const broken: string[] = [];
-  const path = `${directory}/${manifestName}`;
-  if (!readWhole(disk, path)?.equals(encodeManifest(live.manifest))) {
-    broken.push(`${path} does not say what is live`);
-  }
-  for (const name of live.orphans()) broken.push(`${directory}/${name} is nobody's`);
-  let sliceEnd = clock.now() + limits.sliceMsMax;
-  for (const run of live.runs) {
-    let before: ByteString | undefined;
-    for (const table of run.tables) {
-      if (before !== undefined && table.info.first <= before) {
-        broken.push(`${table.path} begins before the table before it ends`);
-      }
-      before = table.info.last;
-      for (const claim of checkTable(table, options.schema)) {
-        if (claim !== undefined) broken.push(`${table.path} ${claim}`);
-        if (clock.now() < sliceEnd) continue;
-        await clock.yield();
-        sliceEnd = clock.now() + limits.sliceMsMax;
-      }
+  const { clock, schema, sliceMsMax } = options;
+  const broken = await live.turn(() => [
+    ...checkDirectory(live, options),
+    ...checkOrder(live.runs),
+  ]);
+  let sliceEnd = clock.now() + sliceMsMax;
+  for (const table of live.runs.flatMap(({ tables }) => tables)) {
+    if (!live.has(table)) continue;
+    for (const claim of checkTable(table, schema)) {
+      if (claim !== undefined) broken.push(`${table.path} ${claim}`);
+      if (clock.now() < sliceEnd) continue;
+      await clock.yield();
+      sliceEnd = clock.now() + sliceMsMax;
+      // A merge may have replaced it meanwhile.
+      if (!live.has(table)) break;
     }
   }
   return broken;
+}
+
+function* checkDirectory(live: Live<unknown>, options: CheckOptions): Generator<string> {
+  const { directory, disk, isBusy } = options;
+  const path = `${directory}/${manifestName}`;
+  if (!readWhole(disk, path)?.equals(encodeManifest(live.manifest))) {
+    yield `${path} does not say what is live`;
+  }
+  if (isBusy()) return;
+  for (const name of live.orphans()) yield `${directory}/${name} is nobody's`;
+}
+
+function* checkOrder(runs: readonly Run[]): Generator<string> {
+  for (const { tables } of runs) {
+    for (const [at, table] of tables.entries()) {
+      const before = tables[at - 1];
+      if (before !== undefined && table.info.first <= before.info.last) {
+        yield `${table.path} begins before the table before it ends`;
+      }
+    }
+  }
 }
 
 /** Yields broken claims, and undefined now and then. */

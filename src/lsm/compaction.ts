@@ -123,12 +123,15 @@ export class Compactor<P> {
     const rows = new MergedRows(inputs, schema, isBottom(inputs, live.runs));
     for (const run of inputs) this.#busy.add(run);
     try {
-      const outputs = await writer.write(rows, signal, async () => {
-        await clock.yield();
-        await this.#mergeSmaller(bytes / headStartMin, signal);
-      });
-      this.#bytesWritten += outputs.reduce((sum, table) => sum + table.bytes, 0);
-      await live.replace({ inputs, outputs });
+      this.#bytesWritten += await writer.write(
+        rows,
+        signal,
+        async () => {
+          await clock.yield();
+          await this.#mergeSmaller(bytes / headStartMin, signal);
+        },
+        (outputs) => live.replace({ inputs, outputs }),
+      );
     } finally {
       for (const run of inputs) this.#busy.delete(run);
     }

@@ -76,9 +76,12 @@ export class Flusher<P> {
     const { clock, flushSeconds, live, writer } = this.#options;
     const started = clock.now();
     const rows = new MemtableRows(memtable);
-    const outputs = await writer.write(rows, signal, () => clock.yield());
-    await live.replace({ inputs: [], outputs, position });
-    this.#bytesWritten += outputs.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#bytesWritten += await writer.write(
+      rows,
+      signal,
+      () => clock.yield(),
+      (outputs) => live.replace({ inputs: [], outputs, position }),
+    );
     this.#sealed.shift();
     flushSeconds.observe((clock.now() - started) / 1000);
     this.#options.flushed(position);

@@ -124,10 +124,21 @@ export class Live<P> {
    * Any other error: it is not known which of the two manifests a crash would leave.
    */
   replace(change: Change<P>): Promise<void> {
-    const done = this.#last.then(() => this.#replace(change));
-    // Whoever waits for its turn is not concerned: the caller is told.
-    this.#last = done.catch(() => undefined);
+    return this.turn(() => this.#replace(change));
+  }
+
+  /** Runs `work` after the changes that are under way; none begins before it is done. */
+  turn<T>(work: () => Promise<T> | T): Promise<T> {
+    const done = this.#last.then(work);
+    const next = () => undefined;
+    // Whoever is next is not concerned by a failure: the caller is told.
+    this.#last = done.then(next, next);
     return done;
+  }
+
+  /** Whether readers are sent to this table. */
+  has(table: Table): boolean {
+    return this.#runs.some(({ tables }) => tables.includes(table));
   }
 
   /** Closes the files. */

@@ -144,6 +144,7 @@ export class Tree<P> implements Sources {
   readonly #options: TreeOptions<P>;
   readonly #cache: BlockCache;
   readonly #live: Live<P>;
+  readonly #writer: RunWriter;
   readonly #flusher: Flusher<P>;
   readonly #compactor: Compactor<P>;
   readonly #flushing: Task;
@@ -164,6 +165,7 @@ export class Tree<P> implements Sources {
     this.#finder = new RunCursor(cache, noRun);
     this.#memtable = new Memtable(limits.memtableBytesMax);
     const writer = new RunWriter({ ...options, ...limits });
+    this.#writer = writer;
     this.#flusher = new Flusher({
       clock,
       live,
@@ -346,10 +348,15 @@ export class Tree<P> implements Sources {
 
   /**
    * Reads everything and holds it against what the tables and the manifest claim; returns the
-   * claims that are broken. Nothing may be sealed or merged meanwhile.
+   * claims that are broken. Files that nobody needs are looked for only when nothing is written.
    */
   check(): Promise<string[]> {
-    return checkLive(this.#live, this.#options);
+    const { sliceMsMax } = this.#options.limits;
+    return checkLive(this.#live, {
+      ...this.#options,
+      sliceMsMax,
+      isBusy: () => this.#writer.isBusy,
+    });
   }
 
   /**

@@ -41,17 +41,44 @@ export interface WriterOptions {
 export class RunWriter {
   readonly #options: WriterOptions;
   #drafts = 0;
+  #writing = 0;
 
   constructor(options: WriterOptions) {
     this.#options = options;
   }
 
+  /** Whether files are being made, or made and not published. */
+  get isBusy(): boolean {
+    return this.#writing > 0;
+  }
+
   /**
-   * Writes the rows that are kept; returns the tables, none when there was no such row. They and
-   * their names are durable. `pause` is called between slices. DiskError, or the signal's reason:
-   * then nothing is left of them.
+   * Writes the rows that are kept into tables, none when there is no such row, and calls `publish`
+   * with them when they and their names are durable. Returns their bytes. `pause` is called between
+   * slices. DiskError, or the signal's reason: then nothing is left of what was written; or what
+   * `publish` throws.
    */
-  async write(rows: Rows, signal: AbortSignal, pause: () => Promise<void>): Promise<TableInfo[]> {
+  async write(
+    rows: Rows,
+    signal: AbortSignal,
+    pause: () => Promise<void>,
+    publish: (tables: readonly TableInfo[]) => Promise<void>,
+  ): Promise<number> {
+    this.#writing++;
+    try {
+      const tables = await this.#writeTables(rows, signal, pause);
+      await publish(tables);
+      return tables.reduce((sum, { bytes }) => sum + bytes, 0);
+    } finally {
+      this.#writing--;
+    }
+  }
+
+  async #writeTables(
+    rows: Rows,
+    signal: AbortSignal,
+    pause: () => Promise<void>,
+  ): Promise<TableInfo[]> {
     const { clock, directory, disk, sliceMsMax } = this.#options;
     const tables: TableInfo[] = [];
     const draft = new Draft(this.#options, () => this.#drafts++);
@@ -68,16 +95,10 @@ export class RunWriter {
       if (tables.length > 0) await disk.syncDirectory(directory);
     } catch (error) {
       draft.abandon();
-      this.remove(tables);
+      for (const { hash } of tables) removeIfThere(disk, tablePath(directory, hash));
       throw error;
     }
     return tables;
-  }
-
-  /** Removes tables that are not in use. */
-  remove(tables: readonly TableInfo[]): void {
-    const { directory, disk } = this.#options;
-    for (const { hash } of tables) removeIfThere(disk, tablePath(directory, hash));
   }
 }
 
