@@ -85,6 +85,7 @@ const noRequest: Status = {
 class Context implements Call {
   readonly wire: Wire;
   readonly sendQueueBytesMax: number;
+  requestBytes = 0;
   readonly #entry: Entry;
   readonly #calls: Calls;
   readonly #started: number;
@@ -151,6 +152,7 @@ class Context implements Call {
 
   /** The request in `bytes`; StatusError when they are malformed. */
   decode(bytes: Uint8Array): unknown {
+    this.requestBytes = bytes.length;
     this.#entry.meters.received.add(1);
     this.#calls.meters.receivedBytes.add(bytes.length);
     try {
@@ -279,6 +281,10 @@ class StreamCall implements Incoming, Stream<unknown, unknown> {
 
   get deadlineMs(): number | undefined {
     return this.#context.deadlineMs;
+  }
+
+  get requestBytes(): number {
+    return this.#context.requestBytes;
   }
 
   metadata(key: string): string | undefined {

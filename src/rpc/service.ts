@@ -50,6 +50,8 @@ export interface Call {
   readonly peer: string;
   /** How long the client waits, from the beginning of the call; undefined for "for ever". */
   readonly deadlineMs: number | undefined;
+  /** How long the newest request message was on the wire. */
+  readonly requestBytes: number;
   /** The first value of a metadata key (lower case); undefined where the client sent none. */
   metadata(key: string): string | undefined;
 }

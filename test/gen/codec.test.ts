@@ -11,8 +11,14 @@ import {
   WatchCreateRequest,
   WatchResponse,
 } from "../../src/gen/etcdserverpb/rpc.ts";
+import { HealthCheckResponse, HealthDefinition } from "../../src/gen/grpc/health/v1/health.ts";
 
 const hex = (text: string) => Uint8Array.from(Buffer.from(text.replaceAll(" ", ""), "hex"));
+
+test("the health service answers with its status in field 1", () => {
+  expect(HealthDefinition.fullName).toBe("grpc.health.v1.Health");
+  expect(HealthCheckResponse.encode({ status: 1 }).finish()).toEqual(hex("0801"));
+});
 
 describe("numbers", () => {
   const most = "ffffffffffffffff7f";

@@ -120,12 +120,13 @@ function unaryFailures(serve: Serve): void {
 
 function unaryContext(serve: Serve): void {
   describe("the handler of a unary call", () => {
-    test("knows its metadata, peer and deadline", async () => {
+    test("knows its metadata, size, peer and deadline", async () => {
       await using bench = await Bench.open(serve, {
         say: (_, call) => ({
           text: JSON.stringify([
             call.metadata("hasleader"),
             call.metadata("absent"),
+            call.requestBytes,
             call.peer.replace(/\d+$/, "port"),
             call.deadlineMs !== undefined && call.deadlineMs > 0 && call.deadlineMs <= 60_000,
           ]),
@@ -133,8 +134,8 @@ function unaryContext(serve: Serve): void {
       });
       const { say } = bench.client.unary(EchoDefinition);
       const options = { metadata: { hasleader: "true" }, deadlineMs: 60_000 };
-      const { text } = await say({ text: "" }, options);
-      expect(JSON.parse(text)).toEqual(["true", null, "127.0.0.1:port", true]);
+      const { text } = await say({ text: "four" }, options);
+      expect(JSON.parse(text)).toEqual(["true", null, 4, "127.0.0.1:port", true]);
     });
 
     test("without a deadline has none", async () => {
