@@ -139,7 +139,7 @@ async function makeActive(
   return { file, segment: { ...name, bytes: scan?.offset ?? framesAt } };
 }
 
-/** Copies the frames that `scan` found whole, if they still are what it read. */
+/** Copies the frames that `scan` found whole, salt and all, if they still are what it read. */
 async function copyFrames(from: DiskFile, scan: Scan, to: DiskFile, clock: Clock): Promise<void> {
   const buffer = Buffer.allocUnsafeSlow(copyBytes);
   let checksum = 0;
