@@ -1,5 +1,5 @@
 /** Refusals on the wire: etcd's codes and exact texts, which clients turn back into typed errors. */
-import type { Refusal, RefusalKind } from "../model/refusal.ts";
+import { Refusal, type RefusalKind } from "../model/refusal.ts";
 import { codes, type Status, StatusError } from "../rpc/status.ts";
 
 /** Total by type: a new refusal does not compile until it has a status. */
@@ -43,4 +43,10 @@ export const statuses: Readonly<Record<RefusalKind, Status>> = {
 export function statusErrorOf(refusal: Refusal): StatusError {
   const { code, message } = statuses[refusal.kind];
   return new StatusError(code, message);
+}
+
+/** `answer`, unless it is a refusal: that is thrown as the error that ends the call. */
+export function granted<T>(answer: T | Refusal): T {
+  if (answer instanceof Refusal) throw statusErrorOf(answer);
+  return answer;
 }

@@ -5,32 +5,10 @@
  */
 import { processUsage } from "../lib/process.ts";
 import type { GaugeMetric, Registry } from "../lib/registry.ts";
+import type { Vitals } from "../member/vitals.ts";
 import { metrics } from "../model/metrics.ts";
 import { clusterVersion, etcdVersion } from "../model/version.ts";
 import type { Build } from "./build.ts";
-
-/** What a member tells of itself at one instant; what it does not know is undefined. */
-export interface Vitals {
-  readonly clusterId: bigint;
-  readonly memberId: bigint;
-  readonly name: string;
-  readonly term: number;
-  readonly leads: boolean;
-  readonly revision: number;
-  readonly compactRevision: number | undefined;
-  readonly committedIndex: number;
-  readonly appliedIndex: number;
-  readonly pendingWrites: number | undefined;
-  readonly databaseBytes: number | undefined;
-  readonly databaseBytesInUse: number | undefined;
-  /** Bytes left on the disk that holds the database. */
-  readonly freeBytes: number | undefined;
-  readonly leases: number;
-  readonly watchers: number | undefined;
-  readonly watchersBehind: number | undefined;
-  readonly watchedRanges: number | undefined;
-  readonly watchStreams: number | undefined;
-}
 
 export interface Sources {
   /** Undefined while the member is not open. */
@@ -57,28 +35,20 @@ export function showGauges(registry: Registry, sources: Sources): void {
 }
 
 function showMember(registry: Registry, vitals: () => Vitals | undefined): void {
-  const show = (
-    metric: GaugeMetric<never>,
-    get: (vitals: Vitals) => number | boolean | undefined,
-  ) =>
+  const show = (metric: GaugeMetric<never>, get: (vitals: Vitals) => number | boolean) =>
     registry.read(metric, () => {
       const now = vitals();
-      const value = now === undefined ? undefined : get(now);
-      return value === undefined ? [] : [{ labels: {}, value: Number(value) }];
+      return now === undefined ? [] : [{ labels: {}, value: Number(get(now)) }];
     });
   show(metrics.revision, (now) => now.revision);
   show(metrics.compactRevision, (now) => now.compactRevision);
   show(metrics.databaseBytes, (now) => now.databaseBytes);
   show(metrics.databaseBytesInUse, (now) => now.databaseBytesInUse);
-  show(metrics.quotaBytes, ({ databaseBytes, freeBytes }) => {
-    if (databaseBytes === undefined || freeBytes === undefined) return undefined;
-    return databaseBytes + freeBytes;
-  });
+  show(metrics.quotaBytes, ({ databaseBytes, freeBytes }) => databaseBytes + freeBytes);
   show(metrics.leases, (now) => now.leases);
   show(metrics.watchers, (now) => now.watchers);
   show(metrics.slowWatchers, (now) => now.watchersBehind);
   show(metrics.watchedRanges, (now) => now.watchedRanges);
-  show(metrics.watchStreams, (now) => now.watchStreams);
   show(metrics.isLeader, (now) => now.leads);
   show(metrics.isLearner, () => false);
   show(metrics.proposalsCommitted, (now) => now.committedIndex);

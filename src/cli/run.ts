@@ -7,20 +7,21 @@
  *   4 end      a signal drains in order; a failure ends it with the code that names its kind
  */
 import os from "node:os";
+import { servicesOf } from "../api/services.ts";
 import { SystemClock } from "../lib/clock.ts";
 import { createLogger, type Logger } from "../lib/logger.ts";
 import { PosixDisk } from "../lib/posix.ts";
 import { SystemRandom } from "../lib/random.ts";
 import { Registry } from "../lib/registry.ts";
 import { Member } from "../member/member.ts";
+import type { Vitals } from "../member/vitals.ts";
 import { ListenError as CallListenError, type Server, serve } from "../rpc/server.ts";
-import type { Service } from "../rpc/service.ts";
 import { codes } from "../rpc/status.ts";
 import { build } from "./build.ts";
 import type { Command, Shell } from "./command.ts";
 import { type End, Ending } from "./ending.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
-import { showGauges, type Vitals } from "./gauges.ts";
+import { showGauges } from "./gauges.ts";
 import { serveHttp } from "./http.ts";
 import { callMeters, watchLoop } from "./instruments.ts";
 import { ListenError } from "./listen.ts";
@@ -48,6 +49,7 @@ class Run {
   readonly #tls: Tls | undefined;
   readonly #shell: Shell;
   readonly #clock = new SystemClock();
+  readonly #random = new SystemRandom();
   readonly #registry = new Registry();
   readonly #ending = new Ending(this.#clock);
   readonly #logger: Logger;
@@ -85,7 +87,7 @@ class Run {
   }
 
   #servePages() {
-    const vitals = () => (this.#member === undefined ? undefined : vitalsOf(this.#member));
+    const vitals = () => (this.#member === undefined ? undefined : this.#member.vitals());
     const readiness = () => this.#start.readiness;
     const wall = () => this.#clock.wall();
     showGauges(this.#registry, { vitals, ready: () => readiness().ready, wall, build });
@@ -121,7 +123,7 @@ class Run {
       settings: settingsOf(this.#options),
       disk: new PosixDisk(),
       clock: this.#clock,
-      random: new SystemRandom(),
+      random: this.#random,
       logger: this.#logger,
       registry: this.#registry,
       onStep: (step) => this.#start.at(stepTexts[step.name], step),
@@ -130,10 +132,17 @@ class Run {
   }
 
   async #serveCalls(member: Member): Promise<Server> {
-    const { keepaliveMs, keepaliveTimeoutMs, listen } = this.#options;
+    const { keepaliveMs, keepaliveTimeoutMs, listen, progressMs, readConsistency } = this.#options;
     try {
       return await serve({
-        services: servicesOf(member, this.#options),
+        services: servicesOf({
+          member,
+          clock: this.#clock,
+          random: this.#random,
+          registry: this.#registry,
+          serializable: readConsistency === "serializable",
+          progressMs,
+        }),
         listen,
         tls: this.#tls,
         limits: {
@@ -264,38 +273,9 @@ function tlsText(tls: Tls | undefined): string {
   return tls.clientAuthority === undefined ? "server" : "mutual";
 }
 
-/** The seam to src/api: the etcd services over `member`. */
-function servicesOf(_member: Member, _options: RunOptions): readonly Service[] {
-  return [];
-}
-
 /** Ids as etcdctl shows them: in hex. */
 function statusOf(vitals: Vitals | undefined): Readonly<Record<string, unknown>> {
   if (vitals === undefined) return {};
   const { clusterId, memberId } = vitals;
   return { ...vitals, clusterId: clusterId.toString(16), memberId: memberId.toString(16) };
-}
-
-/** The seam to src/member: what the gauges and /status show of it. It tells part of it so far. */
-function vitalsOf(member: Member): Vitals {
-  const { applied, identity, isLeader, name, revision, term } = member;
-  return {
-    ...identity,
-    name,
-    term,
-    leads: isLeader,
-    revision,
-    compactRevision: undefined,
-    appliedIndex: applied.index,
-    committedIndex: applied.index,
-    pendingWrites: undefined,
-    databaseBytes: undefined,
-    databaseBytesInUse: undefined,
-    freeBytes: undefined,
-    leases: member.leases().length,
-    watchers: undefined,
-    watchersBehind: undefined,
-    watchedRanges: undefined,
-    watchStreams: undefined,
-  };
 }

@@ -22,12 +22,12 @@ interface Node<T> {
 
 export class Intervals<T> {
   #root: Node<T> | undefined;
-  #size = 0;
+  #intervals = 0;
   #counter = 0;
 
-  /** How many values are in it. */
-  get size(): number {
-    return this.#size;
+  /** How many different intervals are in it. */
+  get count(): number {
+    return this.#intervals;
   }
 
   /** Adds `value` under [start, end), or [start, …) without an end. */
@@ -52,14 +52,13 @@ export class Intervals<T> {
     value: T,
   ): Node<T> {
     if (node === undefined) {
-      this.#size++;
+      this.#intervals++;
       const priority = scrambled(this.#counter++);
       const values = new Set([value]);
       return { start, end, values, priority, left: undefined, right: undefined, maxEnd: end };
     }
     const side = order(start, end, node);
     if (side === 0) {
-      if (!node.values.has(value)) this.#size++;
       node.values.add(value);
       return node;
     }
@@ -79,8 +78,10 @@ export class Intervals<T> {
     if (side < 0) node.left = this.#erase(node.left, start, end, value);
     else if (side > 0) node.right = this.#erase(node.right, start, end, value);
     else {
-      if (node.values.delete(value)) this.#size--;
-      if (node.values.size === 0) return merged(node.left, node.right);
+      node.values.delete(value);
+      if (node.values.size > 0) return node;
+      this.#intervals--;
+      return merged(node.left, node.right);
     }
     return updated(node);
   }

@@ -155,32 +155,32 @@ export class Live<P> {
       inputs.every((run, offset) => this.#runs[at + offset] === run),
       "the runs of a merge are neighbours",
     );
-    const made = openRuns(this.#disk, this.#directory, outputs.length === 0 ? [] : [outputs]);
-    const runs = [...this.#runs.slice(0, at), ...made, ...after];
     const durable = "position" in change ? change.position : this.#durable;
+    const made: Table[] = [];
+    let runs: readonly Run[];
     try {
+      for (const info of outputs) made.push(Table.open(this.#disk, this.#directory, info));
+      const between = made.length === 0 ? [] : [new Run(made)];
+      runs = [...this.#runs.slice(0, at), ...between, ...after];
       await this.#writeManifest(encodeManifest(manifestOf(durable, runs)));
     } catch (error) {
-      this.#discard(
-        made.flatMap((run) => run.tables),
-        error instanceof DiskError,
-      );
+      for (const table of made) table.close();
+      if (error instanceof DiskError) this.#remove(outputs);
       throw error;
     }
     this.#runs = runs;
     this.#durable = durable;
     const gone = inputs.flatMap((run) => run.tables);
     this.#changed(gone);
-    this.#discard(gone, true);
+    for (const table of gone) table.close();
+    this.#remove(gone.map(({ info }) => info));
   }
 
-  /** Closes tables that are not live, and removes their files if nothing can need them. */
-  #discard(tables: readonly Table[], isRemoved: boolean): void {
+  /** Removes the files of tables, unless they are live: the same bytes have the same name. */
+  #remove(tables: readonly TableInfo[]): void {
     const live = new Set(this.tables.map(({ hash }) => hash));
-    for (const table of tables) {
-      table.close();
-      const { hash } = table.info;
-      if (isRemoved && !live.has(hash)) removeIfThere(this.#disk, tablePath(this.#directory, hash));
+    for (const { hash } of tables) {
+      if (!live.has(hash)) removeIfThere(this.#disk, tablePath(this.#directory, hash));
     }
   }
 
@@ -205,7 +205,7 @@ function manifestOf<P>(position: P | undefined, runs: readonly Run[]): Manifest<
   return { position, runs: runs.map((run) => run.tables.map(({ info }) => info)) };
 }
 
-/** Opens the tables; closes them again when one cannot be. */
+/** Opens the tables of all runs; closes them again when one cannot be opened. */
 function openRuns(
   disk: Disk,
   directory: string,
@@ -214,12 +214,9 @@ function openRuns(
   const opened: Table[] = [];
   try {
     return runs.map((tables) => {
-      const run = tables.map((info) => {
-        const table = Table.open(disk, directory, info);
-        opened.push(table);
-        return table;
-      });
-      return new Run(run);
+      const from = opened.length;
+      for (const info of tables) opened.push(Table.open(disk, directory, info));
+      return new Run(opened.slice(from));
     });
   } catch (error) {
     for (const table of opened) table.close();

@@ -32,6 +32,7 @@ import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
 import { deadline, readRange } from "./read.ts";
 import { type Rooms, recover, type StartStep } from "./recover.ts";
+import { type Vitals, vitalsOf } from "./vitals.ts";
 
 export interface MemberOptions {
   readonly dataDirectory: string;
@@ -55,7 +56,7 @@ export interface MemberOptions {
 export interface Header {
   readonly clusterId: bigint;
   readonly memberId: bigint;
-  readonly revision: Revision;
+  readonly revision: number;
   readonly term: Term;
 }
 
@@ -196,8 +197,15 @@ export class Member {
     return this.#committer.applied;
   }
 
+  /** What the member tells of itself at this moment. */
+  vitals(): Vitals {
+    const { disk, name } = this.#options;
+    const { isLeader: leads, term } = this;
+    return vitalsOf(this.#rooms, { name, term, leads, applied: this.applied, disk });
+  }
+
   /** For a response about `revision`; the current one when left out. */
-  header(revision: Revision = this.revision): Header {
+  header(revision: number = this.revision): Header {
     return { ...this.identity, revision, term: this.term };
   }
 
@@ -207,17 +215,22 @@ export class Member {
   }
 
   /** Reads a range. Refusals: futureRevision, compacted, stopped. */
-  async range(query: RangeQuery, signal?: AbortSignal): Promise<RangeReply | Refusal> {
+  range(query: RangeQuery, signal?: AbortSignal): Promise<RangeReply | Refusal> {
     const refusal = this.#barrier(query.serializable);
-    if (refusal !== undefined) return refusal;
+    if (refusal !== undefined) return Promise.resolve(refusal);
     this.#meters.ranges.add(1);
     const { clock } = this.#options;
     return readRange(query, this.#rooms.store, clock, this.limits.sliceMsMax, signal);
   }
 
+  /** Whether a transaction can only read, so that nothing of it goes into the log. */
+  readsOnly(command: TxnCommand): boolean {
+    return isReadOnly(command);
+  }
+
   /** Runs a transaction; one that can only read takes the read path. */
   async txn(command: TxnCommand): Promise<TxnReply | Refusal> {
-    if (!isReadOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
+    if (!this.readsOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
     return this.#barrier(true) ?? this.#rooms.store.read(command);
   }
 
@@ -270,8 +283,9 @@ export class Member {
     return renewed;
   }
 
-  /** What is known of a lease; undefined when there is none. */
-  leaseLife(id: LeaseId): LeaseLife | undefined {
+  /** What is known of a lease; undefined when there is none. Refuses when stopped. */
+  leaseLife(id: LeaseId): LeaseLife | undefined | Refusal {
+    if (!this.isLeader) return new Refusal("stopped");
     const lease = this.#rooms.store.lease(id);
     const remaining = this.#deadlines.remainingSeconds(id);
     if (lease === undefined || remaining === undefined) return undefined;
@@ -279,8 +293,9 @@ export class Member {
     return { ttlSeconds, remainingSeconds: Math.trunc(remaining), keys: [...keys].sort() };
   }
 
-  /** All leases, the one with least time left first. */
-  leases(): LeaseId[] {
+  /** All leases, the one with least time left first. Refuses when stopped. */
+  leases(): LeaseId[] | Refusal {
+    if (!this.isLeader) return new Refusal("stopped");
     return this.#deadlines.byRemaining();
   }
 
@@ -331,8 +346,13 @@ export class Member {
   async #catchUpWatchers(): Promise<number> {
     const { clock } = this.#options;
     const { watchers } = this.#rooms.store;
-    while (watchers.catchUp(deadline(clock, this.limits.sliceMsMax))) await clock.yield();
-    return Infinity;
+    for (;;) {
+      const started = clock.now();
+      const slice = watchers.catchUp(deadline(clock, this.limits.sliceMsMax));
+      if (slice === undefined) return Infinity;
+      this.#meters.scanned(slice, (clock.now() - started) / 1000);
+      await clock.yield();
+    }
   }
 
   async #expireLeases(): Promise<number> {

@@ -4,6 +4,7 @@ import type { Counter, Histogram } from "../lib/meter.ts";
 import type { Registry } from "../lib/registry.ts";
 import { type Action, changesOf } from "../model/entry.ts";
 import { metrics, writeOperations } from "../model/metrics.ts";
+import type { Slice } from "../mvcc/watchers.ts";
 
 type WriteOperation = (typeof writeOperations)[number];
 
@@ -28,6 +29,8 @@ export function commitMeters(registry: Registry): CommitMeters {
   const deletes = registry.counter(metrics.deletes, {});
   const txns = registry.counter(metrics.txns, {});
   const failures = registry.counter(metrics.proposalsFailed, {});
+  const granted = registry.counter(metrics.leasesGranted, {});
+  const revoked = registry.counter(metrics.leasesRevoked, {});
   return {
     queueSeconds: registry.histogram(metrics.commitPhaseSeconds, { phase: "queue" }),
     syncSeconds: registry.histogram(metrics.commitPhaseSeconds, { phase: "fsync" }),
@@ -39,6 +42,8 @@ export function commitMeters(registry: Registry): CommitMeters {
       seconds[operation].observe(elapsed);
       countChanges(action, puts, deletes);
       if (operation === "txn") txns.add(1);
+      if (operation === "grant") granted.add(1);
+      if (operation === "revoke") revoked.add(1);
     },
     failed(action) {
       const operation = operationOf(action);
@@ -77,12 +82,24 @@ export interface MemberMeters {
   readonly ranges: Counter;
   readonly leasesRenewed: Counter;
   readonly leasesExpired: Counter;
+  /** One slice of history was read for watchers that are behind. */
+  scanned(slice: Slice, seconds: number): void;
 }
 
 export function memberMeters(registry: Registry): MemberMeters {
+  const scanSeconds = registry.histogram(metrics.watchScanSeconds, {});
+  const scanRevisions = registry.histogram(metrics.watchScanRevisions, {});
+  const entriesScanned = registry.counter(metrics.watchScanEntries, { result: "scanned" });
+  const entriesMatched = registry.counter(metrics.watchScanEntries, { result: "matched" });
   return {
     ranges: registry.counter(metrics.ranges, {}),
     leasesRenewed: registry.counter(metrics.leasesRenewed, {}),
     leasesExpired: registry.counter(metrics.leasesExpired, {}),
+    scanned({ matched, revisions, scanned }, seconds) {
+      scanSeconds.observe(seconds);
+      scanRevisions.observe(revisions);
+      entriesScanned.add(scanned);
+      entriesMatched.add(matched);
+    },
   };
 }

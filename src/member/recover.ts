@@ -114,7 +114,7 @@ function openTree(
   });
 }
 
-async function openLog(
+function openLog(
   options: RecoverOptions,
   directory: DataDirectory,
   tree: Tree<Checkpoint>,

@@ -73,6 +73,11 @@ const garbageShareMin = 0.2;
  * below the floor count the writes since the last merge of everything, and about as many versions.
  */
 export function wantsMajor(tables: readonly TableInfo[], floor: number): boolean {
+  return garbageShare(tables, floor) > garbageShareMin;
+}
+
+/** About which part of the tables' rows nobody can read any more, 0 to 1. */
+export function garbageShare(tables: readonly TableInfo[], floor: number): number {
   let rows = 0;
   let garbage = 0;
   for (const table of tables) {
@@ -82,5 +87,5 @@ export function wantsMajor(tables: readonly TableInfo[], floor: number): boolean
     const span = historyLast - historyFirst + 1;
     garbage += historyRows * Math.min(1, (floor - historyFirst) / span);
   }
-  return garbage > rows * garbageShareMin;
+  return rows === 0 ? 0 : garbage / rows;
 }

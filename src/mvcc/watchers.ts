@@ -40,6 +40,15 @@ export interface WatchLimits {
   readonly sliceRowsMax: number;
 }
 
+/** What one slice of history came to. */
+export interface Slice {
+  /** Changes read. */
+  readonly scanned: number;
+  /** Events queued for watchers. */
+  readonly matched: number;
+  readonly revisions: number;
+}
+
 export class Watchers {
   readonly #store: WatchedStore;
   readonly #limits: WatchLimits;
@@ -63,6 +72,11 @@ export class Watchers {
   /** Watchers that read history. */
   get behindCount(): number {
     return this.#behind.all.size;
+  }
+
+  /** Different keys and ranges being watched by those that follow live. */
+  get rangeCount(): number {
+    return this.#synced.rangeCount;
   }
 
   /** Bytes that wait for clients. */
@@ -149,16 +163,16 @@ export class Watchers {
 
   /**
    * Feeds a slice of history to the watchers that are behind and whose clients have taken what they
-   * were given. True when there is more to do at once.
+   * were given. Undefined when there is nothing to do before a client takes something.
    */
-  catchUp(enough: () => boolean): boolean {
+  catchUp(enough: () => boolean): Slice | undefined {
     const members = this.#membersOfPass();
-    if (members.size === 0) return false;
+    if (members.size === 0) return undefined;
     let from = Infinity;
     for (const watcher of members) from = Math.min(from, watcher.nextRevision);
-    const scannedTo = this.#pass(members, from, enough);
-    for (const watcher of members) this.#advance(watcher, scannedTo);
-    return this.#behind.all.size > 0;
+    const pass = this.#pass(members, from, enough);
+    for (const watcher of members) this.#advance(watcher, pass.to);
+    return { scanned: pass.scanned, matched: pass.matched, revisions: pass.to - from + 1 };
   }
 
   /** Sorts out who is compacted away, who is synced, and who takes part in the next pass. */
@@ -176,12 +190,13 @@ export class Watchers {
     return members;
   }
 
-  /** Scans history from `from`; returns the last revision whose changes have all been seen. */
-  #pass(members: Set<Watcher>, from: number, enough: () => boolean): number {
+  /** Scans history from `from`; `to` is the last revision whose changes have all been seen. */
+  #pass(members: Set<Watcher>, from: number, enough: () => boolean) {
     const header = this.#store.revision;
     const touched = new Set<Watcher>();
     let current = from - 1;
-    let rows = 0;
+    let scanned = 0;
+    let matched = 0;
     const finished = this.#store.history(from, (revision, sub, key) => {
       if (revision !== current) {
         for (const watcher of touched) {
@@ -191,21 +206,22 @@ export class Watchers {
           touched.delete(watcher);
           watcher.onReady();
         }
-        if (rows >= this.#limits.sliceRowsMax || enough()) return false;
+        if (scanned >= this.#limits.sliceRowsMax || enough()) return false;
         current = revision;
       }
-      rows++;
+      scanned++;
       this.#behind.each(key, (watcher) => {
         if (!members.has(watcher) || watcher.nextRevision > revision) return;
         const event = this.#eventFor(watcher, revision, sub, key);
         if (event === undefined) return;
         this.#queuedBytes += watcher.push(event, revision, header);
         touched.add(watcher);
+        matched++;
       });
       return true;
     });
     for (const watcher of touched) watcher.onReady();
-    return finished ? header : current;
+    return { to: finished ? header : current, scanned, matched };
   }
 
   #eventFor(watcher: Watcher, revision: Revision, sub: number, key: ByteString): Event | undefined {
@@ -245,6 +261,10 @@ class WatcherIndex {
   readonly all = new Set<Watcher>();
   readonly #single = new Map<ByteString, Set<Watcher>>();
   readonly #ranges = new Intervals<Watcher>();
+
+  get rangeCount(): number {
+    return this.#single.size + this.#ranges.count;
+  }
 
   add(watcher: Watcher): void {
     this.all.add(watcher);

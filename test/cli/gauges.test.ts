@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { build } from "../../src/cli/build.ts";
-import { showGauges, type Vitals } from "../../src/cli/gauges.ts";
+import { showGauges } from "../../src/cli/gauges.ts";
 import { callMeters, watchLoop } from "../../src/cli/instruments.ts";
 import { silent } from "../../src/lib/logger.ts";
 import { Registry } from "../../src/lib/registry.ts";
+import type { Vitals } from "../../src/member/vitals.ts";
 import { codes } from "../../src/rpc/status.ts";
 import { SimClock } from "../sim/clock.ts";
 
@@ -25,7 +26,6 @@ const vitals: Vitals = {
   watchers: 3,
   watchersBehind: 1,
   watchedRanges: 2,
-  watchStreams: 1,
 };
 
 async function shown(registry: Registry): Promise<Map<string, string>> {
