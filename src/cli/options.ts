@@ -117,7 +117,7 @@ export const runOptions = {
     "grpc-keepalive-min-time",
     duration(0),
     "5s",
-    "a client that pings more often is disconnected",
+    "accepted; pings are answered, however often they come",
   ),
   keepaliveMs: option(
     "grpc-keepalive-interval",
@@ -135,7 +135,7 @@ export const runOptions = {
     "grpc-keepalive-permit-without-stream",
     toggle(),
     "true",
-    "clients may ping while they have no call open",
+    "accepted; clients may always ping without a call open",
   ),
   memtableMib: option(
     "memtable-mb",

@@ -5,8 +5,10 @@
  *   write   commit.ts      read   read.ts      watch   mvcc/watchers.ts      leases   expire.ts
  *   close   no new work; what was taken is settled; files are closed
  */
+import { InvariantError } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Disk, isFull } from "../lib/disk.ts";
+import { CorruptionError } from "../lib/corruption.ts";
+import { type Disk, DiskError, isFull } from "../lib/disk.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { Registry } from "../lib/registry.ts";
@@ -82,6 +84,8 @@ export interface LeaseLife {
 
 export class Member {
   readonly #options: MemberOptions;
+  /** Tells the owner of the first error after which nothing can be served. */
+  readonly #fatal: (error: unknown) => void;
   readonly #rooms: Rooms;
   readonly #committer: Committer;
   readonly #deadlines: Deadlines;
@@ -104,7 +108,7 @@ export class Member {
     const fail = (error: unknown) => {
       if (failure !== undefined) return;
       failure = error;
-      if (opened !== undefined) opened.#fail(error);
+      if (opened !== undefined) options.fatal(error);
     };
     const rooms = await recover({
       ...options,
@@ -138,6 +142,7 @@ export class Member {
     fatal: (error: unknown) => void,
   ) {
     this.#options = options;
+    this.#fatal = fatal;
     this.#rooms = rooms;
     this.#deadlines = deadlines;
     this.#meters = memberMeters(options.registry);
@@ -211,7 +216,7 @@ export class Member {
 
   /** Runs a command through the log. See Committer.propose for the refusals of that path. */
   propose(command: Command): Promise<Reply | Refusal> {
-    return this.#committer.propose(command);
+    return this.#guarded(() => this.#committer.propose(command));
   }
 
   /** Reads a range. Refusals: futureRevision, compacted, stopped. */
@@ -220,7 +225,8 @@ export class Member {
     if (refusal !== undefined) return Promise.resolve(refusal);
     this.#meters.ranges.add(1);
     const { clock } = this.#options;
-    return readRange(query, this.#rooms.store, clock, this.limits.sliceMsMax, signal);
+    const { store } = this.#rooms;
+    return this.#guarded(() => readRange(query, store, clock, this.limits.sliceMsMax, signal));
   }
 
   /** Whether a transaction can only read, so that nothing of it goes into the log. */
@@ -231,7 +237,7 @@ export class Member {
   /** Runs a transaction; one that can only read takes the read path. */
   async txn(command: TxnCommand): Promise<TxnReply | Refusal> {
     if (!this.readsOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
-    return this.#barrier(true) ?? this.#rooms.store.read(command);
+    return this.#barrier(true) ?? this.#guarded(() => this.#rooms.store.read(command));
   }
 
   /** Raises the compaction floor; with `physical`, resolves once what fell below it is gone. */
@@ -323,8 +329,15 @@ export class Member {
     return new Refusal("stopped");
   }
 
-  #fail(error: unknown): void {
-    this.#options.fatal(error);
+  /** Runs a read or a decision. Damage it meets, or a broken invariant, ends the member. */
+  async #guarded<T>(work: () => T | Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const grave = [CorruptionError, DiskError, InvariantError];
+      if (grave.some((kind) => error instanceof kind)) this.#fatal(error);
+      throw error;
+    }
   }
 
   #sweep(): Promise<void> {

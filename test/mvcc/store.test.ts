@@ -6,7 +6,7 @@ import { Commands } from "./commands.ts";
 import type { ModelEvent } from "./model.ts";
 import { plainEvent, Rig } from "./rig.ts";
 
-const whole = Bun.env["T4_TEST_WHOLE"] === "1";
+const whole = Bun.env.T4_TEST_WHOLE === "1";
 const seeds = whole ? 2000 : 60;
 const steps = 400;
 
