@@ -41,3 +41,13 @@ test("links in the pages lead to files", async () => {
   }
   expect(broken).toEqual([]);
 });
+
+test("the map names every source file, and no other", async () => {
+  const map = await Bun.file("src/README.md").text();
+  const named = map.split(/^### /m).flatMap((section) => {
+    const room = section.slice(0, section.indexOf("\n"));
+    return [...section.matchAll(/^\| `(\S+\.ts)` \|/gm)].map(([, name]) => `${room}/${name}`);
+  });
+  const files = [...new Bun.Glob("*/**/*.ts").scanSync("src")];
+  expect(named.sort()).toEqual(files.sort());
+});
