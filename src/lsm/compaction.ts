@@ -1,11 +1,12 @@
 /**
  * Merges runs, so that reads have few of them to ask and what is superseded goes away.
  *
- * Which: `fanout` neighbours of which the biggest is no bigger than the others together; of several
- * such windows the smallest. So a merge at least doubles the run a row lives in, and usually grows
- * it `fanout` times: n flushes cost about log(n) / log(fanout) writes of each row and leave about as
- * many runs of each size. On request everything is merged into one run, at the bottom of which
- * superseded rows can go.
+ * Which: `fanout` neighbours or more of which the biggest is at most two fifths of all; of several
+ * such stretches the smallest. So the run a row lives in grows two and a half times or more with
+ * each merge, and usually about `fanout` times: with 8,000 flushes a row is written seven times.
+ * Sizes that fit no such pattern could still pile up; so where there are more than four times
+ * `fanout` runs, the smallest stretch of `fanout` is merged whatever it is like. On request
+ * everything is merged into one run, where all that is superseded can go.
  *
  * While a big merge runs, flushes add runs. So between its slices smaller merges of other runs go
  * first, and between theirs still smaller ones; the count of runs stays bounded however long the
@@ -26,6 +27,9 @@ import type { Rows, RunWriter } from "./writer.ts";
 
 /** A merge goes first when it is this much smaller than the one that runs. */
 const headStartMin = 2;
+
+const biggestShareMax = 2 / 5;
+const runsPerFanout = 4;
 
 export interface CompactorOptions<P> {
   readonly clock: Clock;
@@ -81,7 +85,7 @@ export class Compactor<P> {
         this.#majorsDone = majors;
         this.#options.merged();
       } else {
-        const inputs = this.#pick(Number.POSITIVE_INFINITY);
+        const inputs = this.#choose(Number.POSITIVE_INFINITY);
         if (inputs === undefined) return Number.POSITIVE_INFINITY;
         await this.#merge(inputs, signal);
         this.#options.merged();
@@ -98,21 +102,14 @@ export class Compactor<P> {
   }
 
   /** The merge that is due and has less than `bytesMax` to read. */
-  #pick(bytesMax: number): readonly Run[] | undefined {
+  #choose(bytesMax: number): readonly Run[] | undefined {
     const { fanout, live, runBytesMin } = this.#options;
     const { runs } = live;
-    let picked: readonly Run[] | undefined;
-    let pickedBytes = bytesMax;
-    for (let at = 0; at + fanout <= runs.length; at++) {
-      const window = runs.slice(at, at + fanout);
-      if (window.some((run) => this.#busy.has(run))) continue;
-      const sizes = window.map((run) => Math.max(run.bytes, runBytesMin));
-      const total = sizes.reduce((sum, size) => sum + size, 0);
-      if (Math.max(...sizes) > total / 2 || total >= pickedBytes) continue;
-      picked = window;
-      pickedBytes = total;
-    }
-    return picked;
+    const sizes = runs.map((run) =>
+      this.#busy.has(run) ? Number.NaN : Math.max(run.bytes, runBytesMin),
+    );
+    const { end, from } = chooseMerge(sizes, fanout, bytesMax);
+    return end === 0 ? undefined : runs.slice(from, end);
   }
 
   async #merge(inputs: readonly Run[], signal: AbortSignal): Promise<void> {
@@ -139,11 +136,40 @@ export class Compactor<P> {
   }
 
   async #mergeSmaller(bytesMax: number, signal: AbortSignal): Promise<void> {
-    const inputs = this.#pick(bytesMax);
+    const inputs = this.#choose(bytesMax);
     if (inputs === undefined) return;
     await this.#merge(inputs, signal);
     this.#options.merged();
   }
+}
+
+/**
+ * Which neighbours among runs of these sizes are merged next: `from` up to `end`, which is 0 for
+ * none. Runs whose size is NaN are left alone, and merges of `bytesMax` or more too.
+ */
+export function chooseMerge(
+  sizes: readonly number[],
+  fanout: number,
+  bytesMax: number,
+): { from: number; end: number } {
+  const isCrowded = sizes.length > fanout * runsPerFanout;
+  let even = { from: 0, end: 0, total: bytesMax };
+  let any = even;
+  for (let from = 0; from < sizes.length; from++) {
+    let total = 0;
+    let biggest = 0;
+    for (let end = from + 1; end <= sizes.length; end++) {
+      const size = sizes[end - 1] as number;
+      total += size;
+      biggest = Math.max(biggest, size);
+      // Also where one of them is NaN.
+      if (!(total < even.total)) break;
+      if (end - from < fanout) continue;
+      if (biggest <= total * biggestShareMax) even = { from, end, total };
+      else if (end - from === fanout && total < any.total) any = { from, end, total };
+    }
+  }
+  return even.end > 0 || !isCrowded ? even : any;
 }
 
 /** True when no run older than `inputs` has a key in their range. */
