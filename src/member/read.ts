@@ -28,18 +28,27 @@ export async function readRange(
   if (revision > store.revision) return new Refusal("futureRevision");
   if (revision > 0 && revision < store.floor) return new Refusal("compacted");
   const at = revision > 0 ? revision : store.revision;
-  const read = new RangeRead(query, store.revision);
+  const read = new RangeRead(query, store.revision, store.counts.get(query.range, at));
   const source = store.at(at);
-  if (read.step(source, deadline(clock, sliceMsMax))) return read.reply();
+  if (read.step(source, deadline(clock, sliceMsMax))) return answer(read, at);
   const release = store.pin(at);
   try {
     do {
       await clock.yield();
       if (signal?.aborted) throw new AbandonedError("the reader left");
     } while (!read.step(source, deadline(clock, sliceMsMax)));
-    return read.reply();
+    return answer(read, at);
   } finally {
     release();
+  }
+
+  /** The reply; what it counted is remembered, for the page that follows. */
+  function answer(done: RangeRead, readAt: number): RangeReply {
+    const reply = done.reply();
+    store.counts.set(query.range, readAt, reply.count);
+    const rest = done.restOf(reply);
+    if (rest !== undefined) store.counts.set(rest, readAt, reply.count - reply.kvs.length);
+    return reply;
   }
 }
 

@@ -31,14 +31,19 @@ export class RangeRead {
   readonly #revision: Revision;
   readonly #kvs: KeyValue[] = [];
   readonly #keepMax: number;
+  readonly #known: number | undefined;
   #count = 0;
   #rest: KeyRange | undefined;
 
-  /** `revision` is what the reply's header shows, not what is read. */
-  constructor(query: RangeQuery, revision: Revision) {
+  /**
+   * `revision` is what the reply's header shows, not what is read. With `known`, the count of the
+   * range, no more is read than the reply shows.
+   */
+  constructor(query: RangeQuery, revision: Revision, known?: number) {
     this.#query = query;
     this.#revision = revision;
     this.#keepMax = keepMaxOf(query);
+    this.#known = known;
     this.#rest = query.range;
   }
 
@@ -53,7 +58,7 @@ export class RangeRead {
     }
     const cursor = source.cursor(this.#rest);
     let visited = 0;
-    while (cursor.next()) {
+    while (!this.#hasAll && cursor.next()) {
       this.#take(() => cursor.pair());
       if (++visited % keysBetweenChecks === 0 && enough()) {
         this.#rest = { key: `${cursor.key}\0`, end: this.#rest.end };
@@ -72,7 +77,23 @@ export class RangeRead {
     const more = limit > 0 && kvs.length > limit;
     if (more) kvs = kvs.slice(0, limit);
     if (keysOnly) kvs = kvs.map((pair) => ({ ...pair, value: nothing }));
-    return { kind: "range", revision: this.#revision, kvs, more, count: this.#count };
+    const count = this.#known ?? this.#count;
+    return { kind: "range", revision: this.#revision, kvs, more, count };
+  }
+
+  /**
+   * What the reply leaves out, when it is the first pairs of the range in key order: the range after
+   * the last pair shown.
+   */
+  restOf({ kvs, more }: RangeReply): KeyRange | undefined {
+    const { range, sortTarget } = this.#query;
+    const last = kvs.at(-1);
+    const inKeyOrder = sortTarget === "key" && this.#keepMax !== Number.POSITIVE_INFINITY;
+    return more && last && inKeyOrder ? { key: `${last.key}\0`, end: range.end } : undefined;
+  }
+
+  get #hasAll(): boolean {
+    return this.#known !== undefined && this.#kvs.length >= this.#keepMax;
   }
 
   #take(pair: () => KeyValue): void {

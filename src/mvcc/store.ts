@@ -18,6 +18,7 @@ import type { KeyRange } from "../model/range.ts";
 import type { Refusal } from "../model/refusal.ts";
 import type { TxnReply } from "../model/reply.ts";
 import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
+import { Counts } from "./counts.ts";
 import { type LiveCursor, TreeCursor } from "./cursor.ts";
 import { type Decision, decide } from "./decide.ts";
 import { type Applied, Draft } from "./draft.ts";
@@ -67,6 +68,7 @@ export class Store implements Applied, WatchedStore {
   readonly #leaseChanged: StoreOptions["leaseChanged"];
   readonly #pending = new Pending();
   readonly #pins = new Map<number, number>();
+  readonly counts = new Counts();
   readonly leases = new Leases();
   readonly watchers: Watchers;
   #revision: Revision;
