@@ -41,6 +41,8 @@ export class Live<P> {
   readonly #changed: (gone: readonly Table[]) => void;
   #runs: readonly Run[];
   #durable: P | undefined;
+  /** Hashes of tables that are not live and may still have a file. */
+  readonly #doomed = new Set<string>();
   /** Settles when the change that is under way is done. */
   #last: Promise<void> = Promise.resolve();
 
@@ -141,6 +143,14 @@ export class Live<P> {
     return this.#runs.some(({ tables }) => tables.includes(table));
   }
 
+  /** Removes what could not be removed before, as on a full disk of some file systems. DiskError. */
+  sweep(): void {
+    for (const hash of this.#doomed) {
+      removeIfThere(this.#disk, tablePath(this.#directory, hash));
+      this.#doomed.delete(hash);
+    }
+  }
+
   /** Closes the files. */
   close(): void {
     for (const run of this.#runs) for (const table of run.tables) table.close();
@@ -179,9 +189,8 @@ export class Live<P> {
   /** Removes the files of tables, unless they are live: the same bytes have the same name. */
   #remove(tables: readonly TableInfo[]): void {
     const live = new Set(this.tables.map(({ hash }) => hash));
-    for (const { hash } of tables) {
-      if (!live.has(hash)) removeIfThere(this.#disk, tablePath(this.#directory, hash));
-    }
+    for (const { hash } of tables) if (!live.has(hash)) this.#doomed.add(hash);
+    this.sweep();
   }
 
   #isNothing({ inputs, outputs, position }: Change<P>): boolean {

@@ -1,0 +1,66 @@
+/** What a tree says is durable survives the loss of power, at any moment. */
+import { expect, test } from "bun:test";
+import { SeededRandom } from "../../src/lib/random.ts";
+import type { DiskCall } from "../sim/disk.ts";
+import { type Fate, Life, say, sites, whole } from "./life.ts";
+
+const seeds = whole ? 10_000 : 300;
+
+/** Crashes at random calls of the disk. */
+function troubleOf(seed: number): (call: DiskCall) => Fate {
+  const random = new SeededRandom(seed + 1_000_000);
+  return ({ operation }) => {
+    const roll = random.below(1000);
+    if (operation === "read" || operation === "open") return roll === 0 ? "crash" : undefined;
+    if (roll < 8) return "crash";
+    return roll < 20 ? "crash inside" : undefined;
+  };
+}
+
+function lifeOf(seed: number, skip?: string): Life {
+  const fate = troubleOf(seed);
+  return new Life({ seed, starts: 6, steps: 60, fate, losesPower: true, ...(skip && { skip }) });
+}
+
+test("after crashes and power losses the tree holds the rows up to what it says", async () => {
+  let calls = 0;
+  for (let seed = 1; seed <= seeds; seed++) {
+    const life = lifeOf(seed);
+    await life.run();
+    calls += life.calls;
+  }
+  say(`${seeds} seeds of 6 starts, ${calls} calls of the disk`);
+}, 600_000);
+
+/** Every sync of the room. A new one must be added, and is then shown to be needed. */
+const syncs = [
+  "#writeTables: syncDirectory",
+  "ensureDirectory: syncDirectory",
+  "finish: sync",
+  "open: syncDirectory",
+  "replaceWhole: sync",
+  "replaceWhole: syncDirectory",
+];
+
+test("the syncs that are shown to be needed are all there are", async () => {
+  for (let seed = 1; seed <= 10; seed++) await lifeOf(seed).run();
+  expect([...sites].sort()).toEqual(syncs);
+});
+
+test.each(syncs)(
+  "without %s, something durable is lost",
+  async (skip) => {
+    const lost = async (seed: number) =>
+      await lifeOf(seed, skip)
+        .run()
+        .then(
+          () => false,
+          () => true,
+        );
+    let seed = 1;
+    while (seed <= seeds && !(await lost(seed))) seed++;
+    say(`without ${skip}: lost with seed ${seed}`);
+    expect(seed).toBeLessThanOrEqual(seeds);
+  },
+  600_000,
+);
