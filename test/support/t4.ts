@@ -2,7 +2,8 @@
 import fs from "node:fs";
 import os from "node:os";
 
-export const binary = `${process.cwd()}/dist/t4`;
+/** The binary under test: ours, unless T4_TEST_BINARY names another. */
+export const binary = process.env.T4_TEST_BINARY ?? `${process.cwd()}/dist/t4`;
 
 /** A new directory under the system's temporary one, removed at the end of the scope. */
 export function temporaryDirectory(): { readonly path: string } & Disposable {
