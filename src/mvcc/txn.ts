@@ -3,7 +3,8 @@
  *
  *   1 plan     every comparison of the tree is judged against the state before the transaction,
  *              down the branches that are taken
- *   2 check    every operation of the plan that could be refused is, before anything is changed
+ *   2 check    every operation of the plan that could be refused is, before anything is changed:
+ *              all the puts, then all the ranges
  *   3 run      the operations in order; each sees what the earlier ones did
  */
 import { unreachable } from "../lib/assert.ts";
@@ -35,7 +36,7 @@ type Step = RangeQuery | PutCommand | DeleteRangeCommand | Plan;
 /** Runs a transaction on a fresh draft. On a refusal the draft is not to be used any further. */
 export function decideTxn(command: TxnCommand, draft: Draft): TxnReply | Refusal {
   const plan = planOf(command, draft);
-  return check(plan, draft) ?? run(plan, draft);
+  return check(plan, draft, checkPut) ?? check(plan, draft, checkRange) ?? run(plan, draft);
 }
 
 /** True for a transaction that can only read: it needs no entry and waits for none. */
@@ -62,34 +63,30 @@ function planOf(command: TxnCommand, draft: Draft): Plan {
   };
 }
 
-function check(plan: Plan, draft: Draft): Refusal | undefined {
+type Check = (step: Exclude<Step, Plan>, draft: Draft) => Refusal | undefined;
+
+/** Makes one check of every step of a plan, those of the plans in it included. */
+function check(plan: Plan, draft: Draft, one: Check): Refusal | undefined {
   for (const step of plan.steps) {
-    const refusal = checkStep(step, draft);
+    const refusal = step.kind === "plan" ? check(step, draft, one) : one(step, draft);
     if (refusal !== undefined) return refusal;
   }
   return undefined;
 }
 
-function checkStep(step: Step, draft: Draft): Refusal | undefined {
-  switch (step.kind) {
-    case "range":
-      if (step.revision > draft.base) return new Refusal("futureRevision");
-      // A negative revision is compared as it stands, so it is refused only once there is a floor.
-      if (step.revision !== 0 && step.revision < draft.floor) return new Refusal("compacted");
-      return undefined;
-    case "put":
-      if ((step.ignoreValue || step.ignoreLease) && draft.get(step.key) === undefined) {
-        return new Refusal("keyNotFound");
-      }
-      if (step.lease !== 0n && !draft.hasLease(step.lease)) return new Refusal("leaseNotFound");
-      return undefined;
-    case "deleteRange":
-      return undefined;
-    case "plan":
-      return check(step, draft);
-    default:
-      return unreachable(step);
+function checkPut(step: Exclude<Step, Plan>, draft: Draft): Refusal | undefined {
+  if (step.kind !== "put") return undefined;
+  if ((step.ignoreValue || step.ignoreLease) && draft.get(step.key) === undefined) {
+    return new Refusal("keyNotFound");
   }
+  return step.lease === 0n || draft.hasLease(step.lease) ? undefined : new Refusal("leaseNotFound");
+}
+
+function checkRange(step: Exclude<Step, Plan>, draft: Draft): Refusal | undefined {
+  if (step.kind !== "range") return undefined;
+  if (step.revision > draft.base) return new Refusal("futureRevision");
+  // A negative revision is compared as it stands, so it is refused only once there is a floor.
+  return step.revision !== 0 && step.revision < draft.floor ? new Refusal("compacted") : undefined;
 }
 
 function run(plan: Plan, draft: Draft): TxnReply | Refusal {

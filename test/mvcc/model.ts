@@ -183,23 +183,30 @@ class ModelDraft {
     return { succeeded, operations: succeeded ? command.success : command.failure };
   }
 
+  /** Of the operations on the way down, all puts are looked at before any range is. */
   #refusalOf(command: TxnCommand): string | undefined {
-    for (const operation of this.#choose(command).operations) {
-      if (operation.kind === "range") {
-        if (operation.revision > this.#model.revision) return "futureRevision";
-        if (operation.revision !== 0 && operation.revision < this.#model.floor) return "compacted";
-      }
-      if (operation.kind === "put") {
-        const { ignoreLease, ignoreValue, key, lease } = operation;
-        if ((ignoreLease || ignoreValue) && this.#before(key) === undefined) return "keyNotFound";
-        if (lease !== 0n && !this.#model.leases.has(lease)) return "leaseNotFound";
-      }
-      if (operation.kind === "txn") {
-        const refusal = this.#refusalOf(operation);
-        if (refusal !== undefined) return refusal;
-      }
-    }
-    return undefined;
+    const steps = this.#taken(command);
+    const refusals = [
+      ...steps.map((step) => (step.kind === "put" ? this.#putRefusal(step) : undefined)),
+      ...steps.map((step) => (step.kind === "range" ? this.#rangeRefusal(step) : undefined)),
+    ];
+    return refusals.find((refusal) => refusal !== undefined);
+  }
+
+  #taken(command: TxnCommand): Operation[] {
+    return this.#choose(command).operations.flatMap((operation) =>
+      operation.kind === "txn" ? this.#taken(operation) : [operation],
+    );
+  }
+
+  #putRefusal({ ignoreLease, ignoreValue, key, lease }: PutCommand): string | undefined {
+    if ((ignoreLease || ignoreValue) && this.#before(key) === undefined) return "keyNotFound";
+    return lease !== 0n && !this.#model.leases.has(lease) ? "leaseNotFound" : undefined;
+  }
+
+  #rangeRefusal({ revision }: RangeQuery): string | undefined {
+    if (revision > this.#model.revision) return "futureRevision";
+    return revision !== 0 && revision < this.#model.floor ? "compacted" : undefined;
   }
 }
 
