@@ -20,6 +20,7 @@ import { crc32 } from "../lib/checksum.ts";
 const restartInterval = 16;
 const trailerBytes = 8;
 const varintBytesMax = 5;
+const keyBytesMin = 128;
 
 /** What of a row can be asked while standing on it. */
 export interface RowView {
@@ -134,21 +135,23 @@ const nothing = Buffer.alloc(0);
 /** Walks and searches one block after the other. The blocks must be whole. */
 export class BlockCursor implements RowView {
   bytes: Buffer = nothing;
-  key: ByteString = "";
   start = -1;
   end = 0;
   /** Where the next row begins, where the rows end, and how many restarts there are. */
   #next = 0;
   #rowsEnd = 0;
   #restarts = 0;
-  /** The bytes of `key`. */
-  #keyBytes = Buffer.allocUnsafeSlow(256);
   /** The numbers of the row read last, and where its key bytes begin. */
   #shared = 0;
   #unshared = 0;
   #keyAt = 0;
   /** How many bytes the last comparison found equal. */
   #common = 0;
+  /** The bytes of the key, unless #target is set: then what the key shares is still to be taken. */
+  #keyBytes = nothing;
+  #target: ByteString | undefined;
+  /** The key, once somebody has asked for it. */
+  #key: ByteString | undefined;
 
   /** Stands before the first row of `block`. */
   open(block: Buffer): void {
@@ -156,13 +159,23 @@ export class BlockCursor implements RowView {
     this.#restarts = block.readUInt32LE(block.length - trailerBytes);
     this.#rowsEnd = block.length - trailerBytes - this.#restarts * 4;
     this.#next = 0;
+    this.#target = undefined;
+  }
+
+  get key(): ByteString {
+    if (this.#key === undefined) {
+      this.#takeTarget();
+      this.#key = this.#keyBytes.toString("latin1", 0, this.#shared + this.#unshared);
+    }
+    return this.#key;
   }
 
   /** Moves to the next row; false after the last. */
   next(): boolean {
     if (this.#next >= this.#rowsEnd) return false;
+    this.#takeTarget();
     this.#read();
-    this.#take();
+    this.#takeKey();
     return true;
   }
 
@@ -183,11 +196,11 @@ export class BlockCursor implements RowView {
         continue;
       }
       // Whatever this row shares with the one before, it shares with target.
-      this.#fit(shared);
-      this.#keyBytes.write(target, 0, shared, "latin1");
-      this.#take();
+      this.#target = target;
+      this.#key = undefined;
       return true;
     }
+    this.#target = undefined;
     return false;
   }
 
@@ -254,18 +267,27 @@ export class BlockCursor implements RowView {
     this.#next = at;
   }
 
-  /** Completes the key of the row that was read: #keyBytes holds what it shares. */
-  #take(): void {
-    const length = this.#shared + this.#unshared;
-    this.#fit(length);
-    const keyBytes = this.#keyBytes;
-    this.bytes.copy(keyBytes, this.#shared, this.#keyAt, this.#keyAt + this.#unshared);
-    this.key = keyBytes.toString("latin1", 0, length);
+  /** Takes the beginning of the key from the target that was sought. */
+  #takeTarget(): void {
+    const target = this.#target;
+    if (target === undefined) return;
+    this.#target = undefined;
+    this.#fit(this.#shared);
+    this.#keyBytes.write(target, 0, this.#shared, "latin1");
+    this.#takeKey();
+  }
+
+  /** Takes the unshared bytes of the row that was read into #keyBytes. */
+  #takeKey(): void {
+    const shared = this.#shared;
+    this.#fit(shared + this.#unshared);
+    this.bytes.copy(this.#keyBytes, shared, this.#keyAt, this.#keyAt + this.#unshared);
+    this.#key = undefined;
   }
 
   #fit(length: number): void {
     if (length <= this.#keyBytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(length * 2);
+    const grown = Buffer.allocUnsafe(Math.max(length * 2, keyBytesMin));
     this.#keyBytes.copy(grown);
     this.#keyBytes = grown;
   }

@@ -44,6 +44,8 @@ export class TableBuilder {
   #chunkUsed = 0;
   /** Bytes of the file that left the chunk. */
   #written = 0;
+  /** Bytes of the file that were synced. */
+  #settled = 0;
   #rows = 0;
   #deletions = 0;
   #first: ByteString = "";
@@ -103,6 +105,16 @@ export class TableBuilder {
     disk.rename(temporaryPath, tablePath(directory, hash));
     this.#file.close();
     return { ...claims, hash, bytes: this.#written };
+  }
+
+  /**
+   * Syncs what was written since the last time, if it is worth it. It will be synced in the end
+   * anyway; but the syncs of others, such as the log's, would wait behind the whole table.
+   */
+  async settle(): Promise<void> {
+    if (this.#written === this.#settled) return;
+    this.#settled = this.#written;
+    await this.#file.sync();
   }
 
   /** Removes what there is of the file. */

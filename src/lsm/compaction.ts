@@ -78,7 +78,7 @@ export class Compactor<P> {
 
   /** Merges until nothing is left to merge. DiskError, or the signal's reason: it may go on later. */
   async step(signal: AbortSignal): Promise<number> {
-    this.#options.live.sweep();
+    await this.#options.live.sweep();
     for (;;) {
       const majors = this.#majorsAsked;
       if (this.#wantsMajor()) {

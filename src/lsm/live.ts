@@ -9,6 +9,7 @@
  *   4 old tables     removed; what a crash leaves of them is removed at the next opening
  */
 import { assert, must } from "../lib/assert.ts";
+import type { Clock } from "../lib/clock.ts";
 import { CorruptionError } from "../lib/corruption.ts";
 import {
   type Disk,
@@ -24,6 +25,14 @@ import { Run } from "./run.ts";
 import { Table, tablePath, tableSuffix } from "./table.ts";
 import type { TableInfo } from "./tree.ts";
 
+export interface LiveOptions {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly clock: Clock;
+  /** Called right after reads go to other runs. */
+  readonly changed: (gone: readonly Table[]) => void;
+}
+
 /** One change of the live set. */
 export interface Change<P> {
   /** Runs that go; neighbours. With none, the outputs become the newest run. */
@@ -37,6 +46,7 @@ export interface Change<P> {
 export class Live<P> {
   readonly #disk: Disk;
   readonly #directory: string;
+  readonly #clock: Clock;
   /** Called right after reads go to other runs. */
   readonly #changed: (gone: readonly Table[]) => void;
   #runs: readonly Run[];
@@ -46,28 +56,21 @@ export class Live<P> {
   /** Settles when the change that is under way is done. */
   #last: Promise<void> = Promise.resolve();
 
-  private constructor(
-    disk: Disk,
-    directory: string,
-    manifest: Manifest<P>,
-    changed: (gone: readonly Table[]) => void,
-  ) {
-    this.#disk = disk;
-    this.#directory = directory;
-    this.#changed = changed;
+  private constructor(options: LiveOptions, manifest: Manifest<P>, runs: readonly Run[]) {
+    this.#disk = options.disk;
+    this.#directory = options.directory;
+    this.#clock = options.clock;
+    this.#changed = options.changed;
     this.#durable = manifest.position;
-    this.#runs = openRuns(disk, directory, manifest.runs);
+    this.#runs = runs;
   }
 
   /**
-   * Opens what the manifest in `directory` names, or makes an empty manifest, and removes files
+   * Opens what the manifest in the directory names, or makes an empty manifest, and removes files
    * that no manifest names any more. CorruptionError, ForeignError, DiskError.
    */
-  static async open<P>(
-    disk: Disk,
-    directory: string,
-    changed: (gone: readonly Table[]) => void,
-  ): Promise<Live<P>> {
+  static async open<P>(options: LiveOptions): Promise<Live<P>> {
+    const { directory, disk } = options;
     await ensureDirectory(disk, directory);
     const path = `${directory}/${manifestName}`;
     const bytes = readWhole(disk, path);
@@ -80,7 +83,7 @@ export class Live<P> {
     }
     const manifest: Manifest<P> =
       bytes === undefined ? { position: undefined, runs: [] } : decodeManifest(path, bytes);
-    const live = new Live(disk, directory, manifest, changed);
+    const live = new Live(options, manifest, await openRuns(options, manifest.runs));
     try {
       // The manifest may have been renamed by a process that died before it synced the directory.
       await disk.syncDirectory(directory);
@@ -111,9 +114,10 @@ export class Live<P> {
     return manifestOf(this.#durable, this.#runs);
   }
 
-  /** Names of files in the directory that are a table's or half-made, and not live. */
+  /** Names of files in the directory that are a table's or half-made, and nobody's. */
   orphans(): string[] {
-    const live = new Set(this.tables.map(({ hash }) => `${hash}${tableSuffix}`));
+    const hashes = [...this.tables.map(({ hash }) => hash), ...this.#doomed];
+    const live = new Set(hashes.map((hash) => `${hash}${tableSuffix}`));
     return this.#disk
       .list(this.#directory)
       .filter((name) => name.endsWith(tableSuffix) || name.endsWith(temporarySuffix))
@@ -144,10 +148,11 @@ export class Live<P> {
   }
 
   /** Removes what could not be removed before, as on a full disk of some file systems. DiskError. */
-  sweep(): void {
+  async sweep(): Promise<void> {
     for (const hash of this.#doomed) {
       removeIfThere(this.#disk, tablePath(this.#directory, hash));
       this.#doomed.delete(hash);
+      await this.#clock.yield();
     }
   }
 
@@ -169,13 +174,16 @@ export class Live<P> {
     const made: Table[] = [];
     let runs: readonly Run[];
     try {
-      for (const info of outputs) made.push(Table.open(this.#disk, this.#directory, info));
+      for (const info of outputs) {
+        made.push(Table.open(this.#disk, this.#directory, info));
+        await this.#clock.yield();
+      }
       const between = made.length === 0 ? [] : [new Run(made)];
       runs = [...this.#runs.slice(0, at), ...between, ...after];
       await this.#writeManifest(encodeManifest(manifestOf(durable, runs)));
     } catch (error) {
       for (const table of made) table.close();
-      if (error instanceof DiskError) this.#remove(outputs);
+      if (error instanceof DiskError) await this.#remove(outputs);
       throw error;
     }
     this.#runs = runs;
@@ -183,14 +191,14 @@ export class Live<P> {
     const gone = inputs.flatMap((run) => run.tables);
     this.#changed(gone);
     for (const table of gone) table.close();
-    this.#remove(gone.map(({ info }) => info));
+    await this.#remove(gone.map(({ info }) => info));
   }
 
   /** Removes the files of tables, unless they are live: the same bytes have the same name. */
-  #remove(tables: readonly TableInfo[]): void {
+  async #remove(tables: readonly TableInfo[]): Promise<void> {
     const live = new Set(this.tables.map(({ hash }) => hash));
     for (const { hash } of tables) if (!live.has(hash)) this.#doomed.add(hash);
-    this.sweep();
+    await this.sweep();
   }
 
   #isNothing({ inputs, outputs, position }: Change<P>): boolean {
@@ -215,20 +223,19 @@ function manifestOf<P>(position: P | undefined, runs: readonly Run[]): Manifest<
 }
 
 /** Opens the tables of all runs; closes them again when one cannot be opened. */
-function openRuns(
-  disk: Disk,
-  directory: string,
+async function openRuns(
+  { clock, directory, disk }: LiveOptions,
   runs: readonly (readonly TableInfo[])[],
-): readonly Run[] {
+): Promise<readonly Run[]> {
   const opened: Table[] = [];
   try {
-    return runs.map((tables) => {
-      const from = opened.length;
-      for (const info of tables) opened.push(Table.open(disk, directory, info));
-      return new Run(opened.slice(from));
-    });
+    for (const info of runs.flat()) {
+      opened.push(Table.open(disk, directory, info));
+      await clock.yield();
+    }
   } catch (error) {
     for (const table of opened) table.close();
     throw error;
   }
+  return runs.map((tables) => new Run(opened.splice(0, tables.length)));
 }

@@ -29,7 +29,7 @@ import { Live } from "./live.ts";
 import { Memtable } from "./memtable.ts";
 import type { Source } from "./merge.ts";
 import { Run, RunCursor } from "./run.ts";
-import type { TableClaims } from "./table.ts";
+import type { Table, TableClaims } from "./table.ts";
 import { RunWriter } from "./writer.ts";
 
 export interface TreeLimits {
@@ -197,10 +197,11 @@ export class Tree<P> implements Sources {
   static async open<P>(options: TreeOptions<P>): Promise<Tree<P>> {
     const cache = new BlockCache(options.limits.cacheBytesMax);
     let tree: Tree<P> | undefined;
-    const live = await Live.open<P>(options.disk, options.directory, (gone) => {
+    const changed = (gone: readonly Table[]) => {
       for (const table of gone) cache.drop(table);
       if (tree !== undefined) tree.#generation++;
-    });
+    };
+    const live = await Live.open<P>({ ...options, changed });
     tree = new Tree(options, { live, cache });
     return tree;
   }

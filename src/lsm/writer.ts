@@ -89,6 +89,7 @@ export class RunWriter {
         do more = draft.add(rows);
         while (more && !draft.isFull && clock.now() < sliceEnd);
         if (draft.isFull || !more) tables.push(...(await draft.finish()));
+        else await draft.settle();
         await pause();
         signal.throwIfAborted();
       }
@@ -136,6 +137,11 @@ class Draft {
     const table = await this.#builder?.finish();
     this.#builder = undefined;
     return table === undefined ? [] : [table];
+  }
+
+  /** See TableBuilder.settle. */
+  async settle(): Promise<void> {
+    await this.#builder?.settle();
   }
 
   abandon(): void {
