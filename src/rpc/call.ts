@@ -76,6 +76,12 @@ export function callOf(entry: Entry, wire: Wire, calls: Calls): Incoming {
 
 const internal: Status = { code: codes.internal, message: "internal error" };
 
+/** Go's gRPC has two ways to say it. */
+const malformed = {
+  request: "grpc: error unmarshalling request",
+  message: "grpc: failed to unmarshal the received message",
+} as const;
+
 const noRequest: Status = {
   code: codes.internal,
   message: "cardinality violation: received no request message from non-client-streaming RPC",
@@ -159,9 +165,8 @@ class Context implements Call {
       return this.#entry.method.codec.decode(bytes);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new StatusError(codes.internal, `grpc: error unmarshalling request: ${reason}`, {
-        cause,
-      });
+      const failure = malformed[this.#entry.method.kind === "unary" ? "request" : "message"];
+      throw new StatusError(codes.internal, `${failure}: ${reason}`, { cause });
     }
   }
 

@@ -286,7 +286,10 @@ function streamEnds(serve: Serve): void {
       [
         "malformed",
         Buffer.from([0xff]),
-        { code: codes.internal, message: "grpc: error unmarshalling request: begins with 0xff" },
+        {
+          code: codes.internal,
+          message: "grpc: failed to unmarshal the received message: begins with 0xff",
+        },
       ],
       [
         "too large",
