@@ -1,0 +1,133 @@
+/**
+ * etcd and T4 side by side:
+ *
+ *   bun run bench                    everything, 3 rounds
+ *   bun run bench --only calls       one suite (repeat it for more): calls, watches, million, storage
+ *   bun run bench --rounds 5
+ *   bun run bench --quick            a hundredth of the work: says that it runs, and no more
+ *   bun run bench --json out.json --markdown docs/benchmarks.md
+ *
+ * Each round runs etcd, then T4, each on a directory of its own on the disk of this project. What is
+ * printed are medians over the rounds; the JSON has the values of each.
+ */
+import fs from "node:fs";
+import { parseArgs } from "node:util";
+import { etcdTools } from "../setup/etcd.ts";
+import { provideH2load } from "../setup/h2load.ts";
+import { provideEtcd } from "../setup/provide.ts";
+import { calls } from "./calls.ts";
+import { type Contender, etcdContender, t4Contender } from "./contender.ts";
+import { machineOf } from "./machine.ts";
+import { runMember } from "./member.ts";
+import { million } from "./million.ts";
+import { markdownOf, type Report, targetsOf, textOf } from "./report.ts";
+import { Sheet } from "./sheet.ts";
+import { storage } from "./storage.ts";
+import type { Round, Scale, Suite } from "./suite.ts";
+import { watches } from "./watches.ts";
+
+const suites: readonly Suite[] = [calls, watches, million, storage];
+const whole: Scale = { share: 1, keys: 1_000_000, stretch: 100_000 };
+const quick: Scale = { share: 0.01, keys: 5000, stretch: 500 };
+const results = "node_modules/.cache/bench";
+
+if (process.argv[2] === "member") {
+  await runMember(process.argv.slice(3));
+} else {
+  try {
+    await bench(process.argv.slice(2));
+  } catch (error) {
+    say(`bench: ${error instanceof Error ? error.message : error}`);
+    process.exitCode = 1;
+  }
+}
+
+async function bench(argv: string[]): Promise<void> {
+  const options = optionsOf(argv);
+  provideEtcd(say);
+  const h2load = provideH2load(say);
+  const tools = etcdTools();
+  const scratch = `${process.cwd()}/${results}/run-${process.pid}`;
+  fs.mkdirSync(scratch, { recursive: true });
+  try {
+    // A copy: whoever builds meanwhile does not change what is measured.
+    fs.copyFileSync("dist/t4", `${scratch}/t4`);
+    const t4 = t4Contender(`${scratch}/t4`);
+    const machine = machineOf(scratch);
+    const sheet = new Sheet();
+    const round = { sheet, scale: options.scale, h2load, directory: `${scratch}/round`, say };
+    for (const suite of options.suites) {
+      for (let at = 1; at <= options.rounds; at++) {
+        for (const contender of [etcdContender(tools), t4]) {
+          say(`${suite.name}, round ${at} of ${options.rounds}: ${contender.name}`);
+          await runRound(suite, contender, round);
+        }
+      }
+    }
+    const versions = { etcd: tools.version, t4: versionOf(`${scratch}/t4`) };
+    const command = ["bun run bench", ...argv].join(" ");
+    const { rounds } = options;
+    const date = new Date().toISOString();
+    // A small store says nothing about how a large one does.
+    const targets = options.scale === whole ? targetsOf(sheet) : [];
+    const report = { command, date, rounds, versions, machine, sheet, suites, targets };
+    say(`\n${textOf(report)}\n`);
+    write(report, options.json ?? `${results}/${date.replaceAll(":", "")}.json`, options.markdown);
+  } finally {
+    fs.rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function runRound(suite: Suite, contender: Contender, round: Round): Promise<void> {
+  fs.mkdirSync(round.directory);
+  try {
+    await suite.run(contender, round);
+  } finally {
+    fs.rmSync(round.directory, { recursive: true, force: true });
+  }
+}
+
+function write(report: Report, json: string, markdown: string | undefined): void {
+  const { command, date, machine, rounds, sheet, targets, versions } = report;
+  const figures = { command, date, rounds, versions, machine, targets, rows: sheet.rows };
+  fs.writeFileSync(json, `${JSON.stringify(figures, undefined, 2)}\n`);
+  say(json);
+  if (markdown === undefined) return;
+  fs.writeFileSync(markdown, markdownOf(report));
+  say(markdown);
+}
+
+function optionsOf(args: string[]) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      json: { type: "string" },
+      markdown: { type: "string" },
+      only: { type: "string", multiple: true },
+      quick: { type: "boolean", default: false },
+      rounds: { type: "string", default: "3" },
+    },
+  });
+  const names = suites.map(({ name }) => name);
+  const unknown = values.only?.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`no suite ${unknown}; there are ${names.join(", ")}`);
+  const rounds = Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
+    throw new Error("--rounds takes a number from 1 to 100");
+  }
+  return {
+    rounds,
+    json: values.json,
+    markdown: values.markdown,
+    scale: values.quick ? quick : whole,
+    suites: suites.filter(({ name }) => values.only?.includes(name) ?? true),
+  };
+}
+
+function versionOf(binary: string): string {
+  return Bun.spawnSync([binary, "version"]).stdout.toString().split("\n")[0]?.trim() ?? "";
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
