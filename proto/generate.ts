@@ -51,6 +51,12 @@ function writeLong(writer: BinaryWriter, value: number): void {
 `,
   },
   {
+    why: `A known field in another wire type is no message to etcd. The generator takes it for an
+      unknown field, so that the request would be run without it.`,
+    pattern: /(if \(tag !== \d+\) \{\n +|^ {12})break;$/gm,
+    replacement: "$1throw new Error(`wrong wire type in tag ${tag}`);",
+  },
+  {
     why: "A message that is longer than its length says is malformed.",
     pattern: / {6}return message;\n {4}\} finally/g,
     replacement: `      if (reader.pos !== end) {

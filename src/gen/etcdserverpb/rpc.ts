@@ -501,7 +501,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.clusterId = reader.uint64() as bigint;
@@ -509,7 +509,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.memberId = reader.uint64() as bigint;
@@ -517,7 +517,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.revision = longToNumber(reader.int64());
@@ -525,7 +525,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.raftTerm = longToNumber(reader.uint64());
@@ -624,7 +624,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.key = reader.bytes();
@@ -632,7 +632,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.rangeEnd = reader.bytes();
@@ -640,7 +640,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.limit = longToNumber(reader.int64());
@@ -648,7 +648,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.revision = longToNumber(reader.int64());
@@ -656,7 +656,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 5: {
             if (tag !== 40) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.sortOrder = reader.int32() as any;
@@ -664,7 +664,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 6: {
             if (tag !== 48) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.sortTarget = reader.int32() as any;
@@ -672,7 +672,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 7: {
             if (tag !== 56) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.serializable = reader.bool();
@@ -680,7 +680,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 8: {
             if (tag !== 64) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.keysOnly = reader.bool();
@@ -688,7 +688,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 9: {
             if (tag !== 72) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.countOnly = reader.bool();
@@ -696,7 +696,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 10: {
             if (tag !== 80) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.minModRevision = longToNumber(reader.int64());
@@ -704,7 +704,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 11: {
             if (tag !== 88) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.maxModRevision = longToNumber(reader.int64());
@@ -712,7 +712,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 12: {
             if (tag !== 96) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.minCreateRevision = longToNumber(reader.int64());
@@ -720,7 +720,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
           }
           case 13: {
             if (tag !== 104) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.maxCreateRevision = longToNumber(reader.int64());
@@ -778,7 +778,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -786,7 +786,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.kvs.push(KeyValue.decode(reader, reader.uint32()));
@@ -794,7 +794,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.more = reader.bool();
@@ -802,7 +802,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.count = longToNumber(reader.int64());
@@ -873,7 +873,7 @@ export const PutRequest: MessageFns<PutRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.key = reader.bytes();
@@ -881,7 +881,7 @@ export const PutRequest: MessageFns<PutRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.value = reader.bytes();
@@ -889,7 +889,7 @@ export const PutRequest: MessageFns<PutRequest> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.lease = reader.int64() as bigint;
@@ -897,7 +897,7 @@ export const PutRequest: MessageFns<PutRequest> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.prevKv = reader.bool();
@@ -905,7 +905,7 @@ export const PutRequest: MessageFns<PutRequest> = {
           }
           case 5: {
             if (tag !== 40) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ignoreValue = reader.bool();
@@ -913,7 +913,7 @@ export const PutRequest: MessageFns<PutRequest> = {
           }
           case 6: {
             if (tag !== 48) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ignoreLease = reader.bool();
@@ -965,7 +965,7 @@ export const PutResponse: MessageFns<PutResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -973,7 +973,7 @@ export const PutResponse: MessageFns<PutResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.prevKv = KeyValue.decode(reader, reader.uint32());
@@ -1028,7 +1028,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.key = reader.bytes();
@@ -1036,7 +1036,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.rangeEnd = reader.bytes();
@@ -1044,7 +1044,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.prevKv = reader.bool();
@@ -1099,7 +1099,7 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -1107,7 +1107,7 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.deleted = longToNumber(reader.int64());
@@ -1115,7 +1115,7 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.prevKvs.push(KeyValue.decode(reader, reader.uint32()));
@@ -1175,7 +1175,7 @@ export const RequestOp: MessageFns<RequestOp> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.request = { $case: "requestRange", requestRange: RangeRequest.decode(reader, reader.uint32()) };
@@ -1183,7 +1183,7 @@ export const RequestOp: MessageFns<RequestOp> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.request = { $case: "requestPut", requestPut: PutRequest.decode(reader, reader.uint32()) };
@@ -1191,7 +1191,7 @@ export const RequestOp: MessageFns<RequestOp> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.request = {
@@ -1202,7 +1202,7 @@ export const RequestOp: MessageFns<RequestOp> = {
           }
           case 4: {
             if (tag !== 34) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.request = { $case: "requestTxn", requestTxn: TxnRequest.decode(reader, reader.uint32()) };
@@ -1262,7 +1262,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.response = { $case: "responseRange", responseRange: RangeResponse.decode(reader, reader.uint32()) };
@@ -1270,7 +1270,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.response = { $case: "responsePut", responsePut: PutResponse.decode(reader, reader.uint32()) };
@@ -1278,7 +1278,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.response = {
@@ -1289,7 +1289,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
           }
           case 4: {
             if (tag !== 34) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.response = { $case: "responseTxn", responseTxn: TxnResponse.decode(reader, reader.uint32()) };
@@ -1364,7 +1364,7 @@ export const Compare: MessageFns<Compare> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.result = reader.int32() as any;
@@ -1372,7 +1372,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.target = reader.int32() as any;
@@ -1380,7 +1380,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.key = reader.bytes();
@@ -1388,7 +1388,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetUnion = { $case: "version", version: reader.int64() as bigint };
@@ -1396,7 +1396,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 5: {
             if (tag !== 40) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetUnion = { $case: "createRevision", createRevision: reader.int64() as bigint };
@@ -1404,7 +1404,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 6: {
             if (tag !== 48) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetUnion = { $case: "modRevision", modRevision: reader.int64() as bigint };
@@ -1412,7 +1412,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 7: {
             if (tag !== 58) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetUnion = { $case: "value", value: reader.bytes() };
@@ -1420,7 +1420,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 8: {
             if (tag !== 64) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetUnion = { $case: "lease", lease: reader.int64() as bigint };
@@ -1428,7 +1428,7 @@ export const Compare: MessageFns<Compare> = {
           }
           case 64: {
             if (tag !== 514) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.rangeEnd = reader.bytes();
@@ -1483,7 +1483,7 @@ export const TxnRequest: MessageFns<TxnRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.compare.push(Compare.decode(reader, reader.uint32()));
@@ -1491,7 +1491,7 @@ export const TxnRequest: MessageFns<TxnRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.success.push(RequestOp.decode(reader, reader.uint32()));
@@ -1499,7 +1499,7 @@ export const TxnRequest: MessageFns<TxnRequest> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.failure.push(RequestOp.decode(reader, reader.uint32()));
@@ -1554,7 +1554,7 @@ export const TxnResponse: MessageFns<TxnResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -1562,7 +1562,7 @@ export const TxnResponse: MessageFns<TxnResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.succeeded = reader.bool();
@@ -1570,7 +1570,7 @@ export const TxnResponse: MessageFns<TxnResponse> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.responses.push(ResponseOp.decode(reader, reader.uint32()));
@@ -1622,7 +1622,7 @@ export const CompactionRequest: MessageFns<CompactionRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.revision = longToNumber(reader.int64());
@@ -1630,7 +1630,7 @@ export const CompactionRequest: MessageFns<CompactionRequest> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.physical = reader.bool();
@@ -1679,7 +1679,7 @@ export const CompactionResponse: MessageFns<CompactionResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -1736,7 +1736,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.requestUnion = {
@@ -1747,7 +1747,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.requestUnion = {
@@ -1758,7 +1758,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.requestUnion = {
@@ -1844,7 +1844,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.key = reader.bytes();
@@ -1852,7 +1852,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.rangeEnd = reader.bytes();
@@ -1860,7 +1860,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.startRevision = longToNumber(reader.int64());
@@ -1868,7 +1868,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.progressNotify = reader.bool();
@@ -1890,11 +1890,11 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
               continue;
             }
 
-            break;
+            throw new Error(`wrong wire type in tag ${tag}`);
           }
           case 6: {
             if (tag !== 48) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.prevKv = reader.bool();
@@ -1902,7 +1902,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
           }
           case 7: {
             if (tag !== 56) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.watchId = reader.int64() as bigint;
@@ -1910,7 +1910,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
           }
           case 8: {
             if (tag !== 64) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.fragment = reader.bool();
@@ -1959,7 +1959,7 @@ export const WatchCancelRequest: MessageFns<WatchCancelRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.watchId = reader.int64() as bigint;
@@ -2076,7 +2076,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -2084,7 +2084,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.watchId = reader.int64() as bigint;
@@ -2092,7 +2092,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.created = reader.bool();
@@ -2100,7 +2100,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.canceled = reader.bool();
@@ -2108,7 +2108,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 5: {
             if (tag !== 40) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.compactRevision = longToNumber(reader.int64());
@@ -2116,7 +2116,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 6: {
             if (tag !== 50) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.cancelReason = reader.string();
@@ -2124,7 +2124,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 7: {
             if (tag !== 56) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.fragment = reader.bool();
@@ -2132,7 +2132,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
           }
           case 11: {
             if (tag !== 90) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.events.push(Event.decode(reader, reader.uint32()));
@@ -2184,7 +2184,7 @@ export const LeaseGrantRequest: MessageFns<LeaseGrantRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.TTL = longToNumber(reader.int64());
@@ -2192,7 +2192,7 @@ export const LeaseGrantRequest: MessageFns<LeaseGrantRequest> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2250,7 +2250,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -2258,7 +2258,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2266,7 +2266,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.TTL = longToNumber(reader.int64());
@@ -2274,7 +2274,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
           }
           case 4: {
             if (tag !== 34) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.error = reader.string();
@@ -2323,7 +2323,7 @@ export const LeaseRevokeRequest: MessageFns<LeaseRevokeRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2372,7 +2372,7 @@ export const LeaseRevokeResponse: MessageFns<LeaseRevokeResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -2421,7 +2421,7 @@ export const LeaseKeepAliveRequest: MessageFns<LeaseKeepAliveRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2476,7 +2476,7 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -2484,7 +2484,7 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2492,7 +2492,7 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.TTL = longToNumber(reader.int64());
@@ -2544,7 +2544,7 @@ export const LeaseTimeToLiveRequest: MessageFns<LeaseTimeToLiveRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2552,7 +2552,7 @@ export const LeaseTimeToLiveRequest: MessageFns<LeaseTimeToLiveRequest> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.keys = reader.bool();
@@ -2613,7 +2613,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -2621,7 +2621,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2629,7 +2629,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.TTL = longToNumber(reader.int64());
@@ -2637,7 +2637,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.grantedTTL = longToNumber(reader.int64());
@@ -2645,7 +2645,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
           }
           case 5: {
             if (tag !== 42) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.keys.push(reader.bytes());
@@ -2732,7 +2732,7 @@ export const LeaseStatus: MessageFns<LeaseStatus> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.int64() as bigint;
@@ -2784,7 +2784,7 @@ export const LeaseLeasesResponse: MessageFns<LeaseLeasesResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -2792,7 +2792,7 @@ export const LeaseLeasesResponse: MessageFns<LeaseLeasesResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.leases.push(LeaseStatus.decode(reader, reader.uint32()));
@@ -2853,7 +2853,7 @@ export const Member: MessageFns<Member> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.uint64() as bigint;
@@ -2861,7 +2861,7 @@ export const Member: MessageFns<Member> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.name = reader.string();
@@ -2869,7 +2869,7 @@ export const Member: MessageFns<Member> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.peerURLs.push(reader.string());
@@ -2877,7 +2877,7 @@ export const Member: MessageFns<Member> = {
           }
           case 4: {
             if (tag !== 34) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.clientURLs.push(reader.string());
@@ -2885,7 +2885,7 @@ export const Member: MessageFns<Member> = {
           }
           case 5: {
             if (tag !== 40) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.isLearner = reader.bool();
@@ -2937,7 +2937,7 @@ export const MemberAddRequest: MessageFns<MemberAddRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.peerURLs.push(reader.string());
@@ -2945,7 +2945,7 @@ export const MemberAddRequest: MessageFns<MemberAddRequest> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.isLearner = reader.bool();
@@ -3000,7 +3000,7 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3008,7 +3008,7 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.member = Member.decode(reader, reader.uint32());
@@ -3016,7 +3016,7 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.members.push(Member.decode(reader, reader.uint32()));
@@ -3065,7 +3065,7 @@ export const MemberRemoveRequest: MessageFns<MemberRemoveRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.uint64() as bigint;
@@ -3117,7 +3117,7 @@ export const MemberRemoveResponse: MessageFns<MemberRemoveResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3125,7 +3125,7 @@ export const MemberRemoveResponse: MessageFns<MemberRemoveResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.members.push(Member.decode(reader, reader.uint32()));
@@ -3177,7 +3177,7 @@ export const MemberUpdateRequest: MessageFns<MemberUpdateRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.uint64() as bigint;
@@ -3185,7 +3185,7 @@ export const MemberUpdateRequest: MessageFns<MemberUpdateRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.peerURLs.push(reader.string());
@@ -3237,7 +3237,7 @@ export const MemberUpdateResponse: MessageFns<MemberUpdateResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3245,7 +3245,7 @@ export const MemberUpdateResponse: MessageFns<MemberUpdateResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.members.push(Member.decode(reader, reader.uint32()));
@@ -3294,7 +3294,7 @@ export const MemberListRequest: MessageFns<MemberListRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.linearizable = reader.bool();
@@ -3346,7 +3346,7 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3354,7 +3354,7 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.members.push(Member.decode(reader, reader.uint32()));
@@ -3403,7 +3403,7 @@ export const MemberPromoteRequest: MessageFns<MemberPromoteRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.ID = reader.uint64() as bigint;
@@ -3455,7 +3455,7 @@ export const MemberPromoteResponse: MessageFns<MemberPromoteResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3463,7 +3463,7 @@ export const MemberPromoteResponse: MessageFns<MemberPromoteResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.members.push(Member.decode(reader, reader.uint32()));
@@ -3518,7 +3518,7 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.action = reader.int32() as any;
@@ -3526,7 +3526,7 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.memberID = reader.uint64() as bigint;
@@ -3534,7 +3534,7 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.alarm = reader.int32() as any;
@@ -3586,7 +3586,7 @@ export const AlarmMember: MessageFns<AlarmMember> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.memberID = reader.uint64() as bigint;
@@ -3594,7 +3594,7 @@ export const AlarmMember: MessageFns<AlarmMember> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.alarm = reader.int32() as any;
@@ -3646,7 +3646,7 @@ export const AlarmResponse: MessageFns<AlarmResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3654,7 +3654,7 @@ export const AlarmResponse: MessageFns<AlarmResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.alarms.push(AlarmMember.decode(reader, reader.uint32()));
@@ -3791,7 +3791,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -3799,7 +3799,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.version = reader.string();
@@ -3807,7 +3807,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.dbSize = longToNumber(reader.int64());
@@ -3815,7 +3815,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.leader = reader.uint64() as bigint;
@@ -3823,7 +3823,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 5: {
             if (tag !== 40) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.raftIndex = longToNumber(reader.uint64());
@@ -3831,7 +3831,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 6: {
             if (tag !== 48) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.raftTerm = longToNumber(reader.uint64());
@@ -3839,7 +3839,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 7: {
             if (tag !== 56) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.raftAppliedIndex = longToNumber(reader.uint64());
@@ -3847,7 +3847,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 8: {
             if (tag !== 66) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.errors.push(reader.string());
@@ -3855,7 +3855,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 9: {
             if (tag !== 72) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.dbSizeInUse = longToNumber(reader.int64());
@@ -3863,7 +3863,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 10: {
             if (tag !== 80) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.isLearner = reader.bool();
@@ -3871,7 +3871,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 11: {
             if (tag !== 90) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.storageVersion = reader.string();
@@ -3879,7 +3879,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 12: {
             if (tag !== 96) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.dbSizeQuota = longToNumber(reader.int64());
@@ -3887,7 +3887,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
           }
           case 13: {
             if (tag !== 106) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.downgradeInfo = DowngradeInfo.decode(reader, reader.uint32());
@@ -3939,7 +3939,7 @@ export const DowngradeInfo: MessageFns<DowngradeInfo> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.enabled = reader.bool();
@@ -3947,7 +3947,7 @@ export const DowngradeInfo: MessageFns<DowngradeInfo> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetVersion = reader.string();
@@ -4034,7 +4034,7 @@ export const DefragmentResponse: MessageFns<DefragmentResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -4124,7 +4124,7 @@ export const HashResponse: MessageFns<HashResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -4132,7 +4132,7 @@ export const HashResponse: MessageFns<HashResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.hash = reader.uint32();
@@ -4181,7 +4181,7 @@ export const HashKVRequest: MessageFns<HashKVRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.revision = longToNumber(reader.int64());
@@ -4239,7 +4239,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -4247,7 +4247,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.hash = reader.uint32();
@@ -4255,7 +4255,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.compactRevision = longToNumber(reader.int64());
@@ -4263,7 +4263,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.hashRevision = longToNumber(reader.int64());
@@ -4359,7 +4359,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -4367,7 +4367,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.remainingBytes = longToNumber(reader.uint64());
@@ -4375,7 +4375,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.blob = reader.bytes();
@@ -4383,7 +4383,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
           }
           case 4: {
             if (tag !== 34) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.version = reader.string();
@@ -4432,7 +4432,7 @@ export const MoveLeaderRequest: MessageFns<MoveLeaderRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.targetID = reader.uint64() as bigint;
@@ -4481,7 +4481,7 @@ export const MoveLeaderResponse: MessageFns<MoveLeaderResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -4533,7 +4533,7 @@ export const DowngradeRequest: MessageFns<DowngradeRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.action = reader.int32() as any;
@@ -4541,7 +4541,7 @@ export const DowngradeRequest: MessageFns<DowngradeRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.version = reader.string();
@@ -4593,7 +4593,7 @@ export const DowngradeResponse: MessageFns<DowngradeResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.header = ResponseHeader.decode(reader, reader.uint32());
@@ -4601,7 +4601,7 @@ export const DowngradeResponse: MessageFns<DowngradeResponse> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.version = reader.string();

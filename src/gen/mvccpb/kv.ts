@@ -86,7 +86,7 @@ export const KeyValue: MessageFns<KeyValue> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.key = reader.bytes();
@@ -94,7 +94,7 @@ export const KeyValue: MessageFns<KeyValue> = {
           }
           case 2: {
             if (tag !== 16) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.createRevision = longToNumber(reader.int64());
@@ -102,7 +102,7 @@ export const KeyValue: MessageFns<KeyValue> = {
           }
           case 3: {
             if (tag !== 24) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.modRevision = longToNumber(reader.int64());
@@ -110,7 +110,7 @@ export const KeyValue: MessageFns<KeyValue> = {
           }
           case 4: {
             if (tag !== 32) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.version = longToNumber(reader.int64());
@@ -118,7 +118,7 @@ export const KeyValue: MessageFns<KeyValue> = {
           }
           case 5: {
             if (tag !== 42) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.value = reader.bytes();
@@ -126,7 +126,7 @@ export const KeyValue: MessageFns<KeyValue> = {
           }
           case 6: {
             if (tag !== 48) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.lease = reader.int64() as bigint;
@@ -181,7 +181,7 @@ export const Event: MessageFns<Event> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.type = reader.int32() as any;
@@ -189,7 +189,7 @@ export const Event: MessageFns<Event> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.kv = KeyValue.decode(reader, reader.uint32());
@@ -197,7 +197,7 @@ export const Event: MessageFns<Event> = {
           }
           case 3: {
             if (tag !== 26) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.prevKv = KeyValue.decode(reader, reader.uint32());

@@ -62,7 +62,7 @@ export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.service = reader.string();
@@ -111,7 +111,7 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
+              throw new Error(`wrong wire type in tag ${tag}`);
             }
 
             message.status = reader.int32() as any;
