@@ -2,37 +2,19 @@
 import { expect, test } from "bun:test";
 import { bytesOf, orderedU32 } from "../../src/lib/bytes.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
-import { silent } from "../../src/lib/logger.ts";
-import { noHistogram } from "../../src/lib/meter.ts";
-import { SeededRandom } from "../../src/lib/random.ts";
-import { Tree } from "../../src/lsm/tree.ts";
-import { SimClock } from "../sim/clock.ts";
+import type { Tree } from "../../src/lsm/tree.ts";
 import { SimDisk } from "../sim/disk.ts";
-import { directory, type Position, say, textOf, tinyLimits } from "./life.ts";
-import { schemaOf, versionKey } from "./model.ts";
+import { versionKey } from "./model.ts";
+import { openTree, type Position, say, textOf, tinyLimits } from "./rig.ts";
 
 type Files = ReadonlyMap<string, Buffer>;
 
-function openTree(disk: SimDisk): Promise<Tree<Position>> {
-  return Tree.open<Position>({
-    disk,
-    directory,
-    clock: new SimClock(),
-    random: new SeededRandom(1),
-    logger: silent,
-    limits: { ...tinyLimits, tableBytesMax: 2 ** 20 },
-    meters: { flushSeconds: noHistogram, mergeSeconds: noHistogram },
-    schema: schemaOf({ floor: () => 0 }),
-    fatal: (error) => {
-      throw error;
-    },
-  });
-}
+const options = { limits: { ...tinyLimits, tableBytesMax: 2 ** 20 } };
 
 /** The files of a small tree: one table, one manifest. */
 async function makeFiles(): Promise<Files> {
   const disk = new SimDisk();
-  const tree = await openTree(disk);
+  const tree = await openTree(disk, options);
   for (let at = 0; at < 20; at++) {
     tree.put(`p${orderedU32(at * 1000)}`, bytesOf("value ".repeat(at % 7)));
     tree.put(versionKey(`v${at % 4}`, at), bytesOf(`version ${at}`));
@@ -59,7 +41,7 @@ async function tell(files: Files): Promise<Map<string, string>> {
   };
   let tree: Tree<Position>;
   try {
-    tree = await openTree(disk);
+    tree = await openTree(disk, options);
   } catch (error) {
     if (!isRefusal(error)) throw error;
     return answers;

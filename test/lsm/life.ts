@@ -4,39 +4,14 @@
  * held at the position that the tree says is durable.
  */
 import { expect } from "bun:test";
-import { byteStringOf, bytesOf } from "../../src/lib/bytes.ts";
+import { bytesOf } from "../../src/lib/bytes.ts";
 import { DiskError } from "../../src/lib/disk.ts";
-import { silent } from "../../src/lib/logger.ts";
-import { noHistogram } from "../../src/lib/meter.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
-import { type Row, Tree, type TreeLimits, type TreeOptions } from "../../src/lsm/tree.ts";
+import type { Row, Tree } from "../../src/lsm/tree.ts";
 import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, PowerLossError, SimDisk, type SimDiskOptions } from "../sim/disk.ts";
 import { Model, schemaOf, versionKey, versionPrefix, visible } from "./model.ts";
-
-/** Whether to run the long versions of the tests. */
-export const whole = process.env.T4_TEST_WHOLE === "1";
-
-/** A line for whoever reads the test's output: what was tried, and how much of it. */
-export function say(line: string): void {
-  process.stderr.write(`  ${line}\n`);
-}
-
-export const directory = "/data/db";
-
-export const tinyLimits: TreeLimits = {
-  memtableBytesMax: 4096,
-  sealedMax: 2,
-  cacheBytesMax: 8192,
-  blockBytes: 256,
-  tableBytesMax: 4096,
-  sliceMsMax: 0,
-  fanout: 3,
-};
-
-export interface Position {
-  readonly at: number;
-}
+import { openTree, type Position, textOf } from "./rig.ts";
 
 /** What happens to a call of the disk: an error, or the end of process or power before or in it. */
 export type Fate = "EIO" | "ENOSPC" | "crash" | "crash inside" | undefined;
@@ -149,14 +124,9 @@ export class Life {
   /** Opens the tree and holds it against the model at the position it says. */
   async #open(): Promise<Tree<Position>> {
     const disk = this.#disk;
-    const options: TreeOptions<Position> = {
-      disk,
-      directory,
+    const tree = await openTree(disk, {
       clock: this.#clock,
       random: this.#random,
-      logger: silent,
-      limits: tinyLimits,
-      meters: { flushSeconds: noHistogram, mergeSeconds: noHistogram },
       schema: schemaOf({
         floor: () => this.#model.floor,
         wantsMajor: () => this.#random.below(20) === 0,
@@ -168,8 +138,7 @@ export class Life {
       onDurable: ({ at }) => {
         if (disk === this.#disk) this.#promised = at;
       },
-    };
-    const tree = await Tree.open(options);
+    });
     const at = tree.durable?.at ?? 0;
     expect(at).toBeGreaterThanOrEqual(this.#promised);
     this.#promised = at;
@@ -245,7 +214,7 @@ export class Life {
   #readOne(tree: Tree<Position>): void {
     const random = this.#random;
     const model = this.#model;
-    for (let count = 0; count < 20; count++) {
+    for (let count = 0; count < 8; count++) {
       const key = this.#plainKey();
       const value = tree.get(key);
       expect(value && textOf(value)).toBe(model.rows.get(key));
@@ -374,10 +343,6 @@ export class Life {
     this.#disk.unplug();
     this.#dies(new DeathError());
   }
-}
-
-export function textOf(value: Uint8Array): string {
-  return byteStringOf(value);
 }
 
 function pairOf({ key, value }: Row): [string, string] {

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { DiskCall } from "../sim/disk.ts";
-import { type Fate, Life, say, sites, whole } from "./life.ts";
+import { type Fate, Life, sites } from "./life.ts";
+import { say, whole } from "./rig.ts";
 
 const seeds = whole ? 10_000 : 300;
 

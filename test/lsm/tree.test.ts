@@ -1,8 +1,9 @@
 /** A tree against a plain model of it. */
 import { test } from "bun:test";
-import { Life, whole } from "./life.ts";
+import { Life } from "./life.ts";
+import { whole } from "./rig.ts";
 
-const seeds = whole ? 4000 : 60;
+const seeds = whole ? 4000 : 50;
 
 test("a tree holds what a map would, over flushes, merges and reopenings", async () => {
   for (let seed = 1; seed <= seeds; seed++) {
