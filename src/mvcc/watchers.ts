@@ -11,7 +11,7 @@ import type { Event, KeyValue } from "../model/event.ts";
 import { isSingle, type KeyRange, upperBound } from "../model/range.ts";
 import { type Revision, revisionOf } from "../model/revision.ts";
 import { pairOf } from "./pending.ts";
-import { Watcher, type WatchNotice, type WatchRequest } from "./watcher.ts";
+import { keyOf, Watcher, type WatchNotice, type WatchRequest } from "./watcher.ts";
 
 /** What watchers read of the store. */
 export interface WatchedStore {
@@ -138,7 +138,7 @@ export class Watchers {
     this.#synced.each(change.key, (watcher) => {
       if (watcher.nextRevision > revision || !watcher.wants(plain.type)) return;
       if (watcher.request.previous) {
-        withPrevious ??= { ...plain, previous: this.#store.before(change.key, revision) };
+        withPrevious ??= this.#withPrevious(plain, revision);
       }
       const event = watcher.request.previous ? (withPrevious ?? plain) : plain;
       this.#queuedBytes += watcher.push(event, revision);
@@ -227,8 +227,13 @@ export class Watchers {
   #eventFor(watcher: Watcher, revision: Revision, sub: number, key: ByteString): Event | undefined {
     const event = this.#store.eventAt(revision, sub, key);
     if (!watcher.wants(event.type)) return undefined;
-    if (!watcher.request.previous) return event;
-    return { ...event, previous: this.#store.before(key, revision) };
+    return watcher.request.previous ? this.#withPrevious(event, revision) : event;
+  }
+
+  /** As in etcd, a put that makes its key has nothing before it, even where a delete precedes it. */
+  #withPrevious(event: Event, revision: Revision): Event {
+    const makes = event.type === "put" && event.kv.createRevision === event.kv.modRevision;
+    return makes ? event : { ...event, previous: this.#store.before(keyOf(event), revision) };
   }
 
   /** Notes that a watcher has been fed everything up to `revision`. */

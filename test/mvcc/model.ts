@@ -157,7 +157,9 @@ class ModelDraft {
       lease: command.ignoreLease && old ? old.lease : command.lease,
     };
     this.state.set(command.key, pair);
-    this.#events.push({ type: "put", pair, previous: this.#before(command.key) });
+    // One that makes its key anew has nothing before it, even where it follows a delete at once.
+    const previous = pair.create === mod ? undefined : this.#before(command.key);
+    this.#events.push({ type: "put", pair, previous });
     return { kind: "put", revision: mod, previous: command.previous ? old : undefined };
   }
 
