@@ -71,7 +71,10 @@ type Phase = "serving" | "stopping" | "failed";
 export class Committer {
   readonly #options: CommitterOptions;
   #open: Batch = { entries: [], waiters: [] };
+  /** On its way to the disk. */
   #inFlight: Batch | undefined;
+  /** Durable; what it did is being made visible. */
+  #applying: Batch | undefined;
   #pump: Promise<void> | undefined;
   #phase: Phase = "serving";
   #appliedPosition: Position;
@@ -131,15 +134,20 @@ export class Committer {
     }
   }
 
+  /** Takes no more writes. Those it took go their way. */
+  halt(): void {
+    if (this.#phase === "serving") this.#phase = "stopping";
+  }
+
   /** Takes no more writes; resolves when those it took are settled. */
   async stop(): Promise<void> {
-    if (this.#phase === "serving") this.#phase = "stopping";
+    this.halt();
     await this.#pump;
   }
 
   #admit(): Refusal | undefined {
-    if (this.#phase !== "serving") return new Refusal("stopped");
     const { limits, log, store } = this.#options;
+    if (this.#phase !== "serving" || log.hasFailed) return new Refusal("stopped");
     const full =
       store.pendingCount >= limits.pendingEntriesMax || log.stagedBytes >= limits.pendingBytesMax;
     return full ? new Refusal("tooManyRequests") : undefined;
@@ -206,7 +214,13 @@ export class Committer {
       }
       const nextPosition = log.position;
       synced = this.#sync(next);
-      this.#apply(done, position);
+      try {
+        this.#apply(done, position);
+      } catch (error) {
+        // Whoever closes the log finds no sync under way.
+        await Promise.allSettled([synced]);
+        throw error;
+      }
       batch = next;
       position = nextPosition;
     }
@@ -230,6 +244,7 @@ export class Committer {
   #apply(batch: Batch, position: Position): void {
     const { clock, meters, store, tree } = this.#options;
     const started = clock.now();
+    this.#applying = batch;
     for (const entry of batch.entries) store.apply(entry);
     this.#appliedPosition = position;
     if (tree.isFull) tree.seal(checkpointOf(position, store.state));
@@ -239,31 +254,32 @@ export class Committer {
       if (action !== undefined) meters.committed(action, (now - since) / 1000);
       resolve(reply);
     }
+    this.#applying = undefined;
   }
 
   /** Forgets everything decided and not applied, and answers its callers. */
   #dropAll(kind: RefusalKind): void {
-    const { log, meters, store } = this.#options;
-    const batches = [this.#inFlight, this.#open];
+    const { log, store } = this.#options;
     log.discard();
     store.forget();
-    this.#inFlight = undefined;
-    this.#open = { entries: [], waiters: [] };
-    for (const waiter of batches.flatMap((batch) => batch?.waiters ?? [])) {
-      if (waiter.action !== undefined) meters.failed(waiter.action);
-      waiter.resolve(new Refusal(kind));
-    }
+    this.#answerAll(kind);
   }
 
   #fail(error: unknown): void {
     this.#phase = "failed";
-    const batches = [this.#inFlight, this.#open];
+    this.#answerAll("outcomeUnknown");
+    this.#options.fatal(error);
+  }
+
+  /** Refuses whatever waits. */
+  #answerAll(kind: RefusalKind): void {
+    const batches = [this.#applying, this.#inFlight, this.#open];
+    this.#applying = undefined;
     this.#inFlight = undefined;
     this.#open = { entries: [], waiters: [] };
     for (const { action, resolve } of batches.flatMap((batch) => batch?.waiters ?? [])) {
       if (action !== undefined) this.#options.meters.failed(action);
-      resolve(new Refusal("outcomeUnknown"));
+      resolve(new Refusal(kind));
     }
-    this.#options.fatal(error);
   }
 }

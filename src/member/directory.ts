@@ -62,7 +62,10 @@ export async function openDirectory(
     );
   }
   try {
-    const identity = readIdentity(disk, path) ?? (await format(disk, path, random));
+    const known = readIdentity(disk, path);
+    // Whoever wrote MEMBER may have died before its name was durable, and it comes before all else.
+    if (known !== undefined) await disk.syncDirectory(path);
+    const identity = known ?? (await format(disk, path, random));
     const directory = { path, identity, logPath: `${path}/wal`, tablesPath: `${path}/db`, lock };
     await ensureDirectory(disk, directory.logPath);
     await ensureDirectory(disk, directory.tablesPath);

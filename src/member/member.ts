@@ -34,6 +34,7 @@ import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
 import { deadline, readRange } from "./read.ts";
 import { type Rooms, recover, type StartStep } from "./recover.ts";
+import { Sweeper } from "./sweep.ts";
 import { type Vitals, vitalsOf } from "./vitals.ts";
 
 export interface MemberOptions {
@@ -88,12 +89,12 @@ export class Member {
   readonly #fatal: (error: unknown) => void;
   readonly #rooms: Rooms;
   readonly #committer: Committer;
+  readonly #sweeper: Sweeper;
   readonly #deadlines: Deadlines;
   readonly #meters: MemberMeters;
   readonly #tasks: readonly Task[];
   readonly limits: Limits;
   readonly term: Term;
-  #sweeping: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   /**
@@ -108,7 +109,9 @@ export class Member {
     const fail = (error: unknown) => {
       if (failure !== undefined) return;
       failure = error;
-      if (opened !== undefined) options.fatal(error);
+      if (opened === undefined) return;
+      opened.#committer.halt();
+      options.fatal(error);
     };
     const rooms = await recover({
       ...options,
@@ -158,6 +161,7 @@ export class Member {
       tree: rooms.tree,
       fatal,
     });
+    this.#sweeper = new Sweeper(this.#committer, rooms.store, rooms.tree);
     const task = (name: string, step: () => Promise<number>) =>
       new Task({
         name,
@@ -240,16 +244,18 @@ export class Member {
     return this.#barrier(true) ?? this.#guarded(() => this.#rooms.store.read(command));
   }
 
-  /** Raises the compaction floor; with `physical`, resolves once what fell below it is gone. */
+  /**
+   * Raises the compaction floor; with `physical`, resolves once what fell below it is gone, or with
+   * outcomeUnknown when the member stops before that.
+   */
   async compact(revision: number, physical: boolean): Promise<Reply | Refusal> {
     const reply = await this.propose({ kind: "compact", revision });
+    let isDone = true;
     if (reply instanceof Refusal) {
-      if (physical && reply.kind === "compacted") await this.#sweeping;
-      return reply;
-    }
-    if (physical) await this.#sweep();
+      if (physical && reply.kind === "compacted") isDone = await this.#sweeper.done();
+    } else if (physical) isDone = await this.#sweeper.sweep();
     else this.#rooms.tree.reconsider();
-    return reply;
+    return isDone ? reply : new Refusal("outcomeUnknown");
   }
 
   /** Starts a watcher. `onReady` is called when take() has something new. */
@@ -338,15 +344,6 @@ export class Member {
       if (grave.some((kind) => error instanceof kind)) this.#fatal(error);
       throw error;
     }
-  }
-
-  #sweep(): Promise<void> {
-    const { store, tree } = this.#rooms;
-    this.#sweeping = this.#sweeping.then(async () => {
-      tree.seal(checkpointOf(this.#committer.applied, store.state));
-      await tree.major();
-    });
-    return this.#sweeping;
   }
 
   #freshLease(): LeaseId {

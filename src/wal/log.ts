@@ -129,6 +129,11 @@ export class Log {
     return this.#open.size;
   }
 
+  /** Whether a LogFailedError was thrown: the log takes no more calls. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Adds `entry` to the open frame. It must be the one after `position`, its term no lower. */
   stage(entry: Entry): void {
     this.#check();

@@ -176,7 +176,8 @@ export function plainEvent(event: Event): ModelEvent {
   return { type: "delete", key: event.key, mod: event.modRevision, previous };
 }
 
-function plainReply(reply: Reply | OperationReply | Refusal): ModelReply {
+/** A reply as the model gives it. */
+export function plainReply(reply: Reply | OperationReply | Refusal): ModelReply {
   if (reply instanceof Refusal) return reply.kind;
   switch (reply.kind) {
     case "range":

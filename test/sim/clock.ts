@@ -1,6 +1,7 @@
 /**
- * A clock that stands still until it is told to move. Whoever sleeps wakes in the order of time,
- * and what it does next is done before the following sleeper wakes.
+ * A clock that stands still until it is told to move, or, where looking at it takes time, moves a
+ * little with every look: then work in slices is cut into slices. Whoever sleeps wakes in the order
+ * of time, and what it does next is done before the following sleeper wakes.
  */
 import type { Clock } from "../../src/lib/clock.ts";
 import { Heap } from "../../src/lib/heap.ts";
@@ -13,19 +14,22 @@ interface Sleeper {
 export class SimClock implements Clock {
   #now = 0;
   #wall: number;
+  readonly #lookMs: number;
   readonly #sleepers = new Heap<Sleeper>((a, b) => a.at < b.at);
 
-  /** Begins at 0, the wall clock at `wallMs`. */
-  constructor(wallMs = Date.UTC(2026, 0, 1)) {
+  /** Begins at 0, the wall clock at `wallMs`; a look at it takes `lookMs`. */
+  constructor(wallMs = Date.UTC(2026, 0, 1), lookMs = 0) {
     this.#wall = wallMs;
+    this.#lookMs = lookMs;
   }
 
   now(): number {
+    this.#pass(this.#lookMs);
     return this.#now;
   }
 
   wall(): number {
-    return this.#wall;
+    return Math.floor(this.#wall);
   }
 
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
@@ -45,16 +49,20 @@ export class SimClock implements Clock {
     const end = this.#now + milliseconds;
     for (let next = this.#sleepers.peek(); next && next.at <= end; next = this.#sleepers.peek()) {
       this.#sleepers.pop();
-      this.#pass(next.at - this.#now);
+      this.#passTo(next.at);
       next.wake();
       await this.yield();
     }
-    this.#pass(end - this.#now);
+    this.#passTo(end);
   }
 
   /** Sets the wall clock, which may go either way, and leaves `now` as it is. */
   setWall(milliseconds: number): void {
     this.#wall = milliseconds;
+  }
+
+  #passTo(now: number): void {
+    this.#pass(Math.max(0, now - this.#now));
   }
 
   #pass(milliseconds: number): void {
