@@ -131,6 +131,23 @@ test("while a big merge runs, flushes do not wait and small merges go first", as
   await tree.close();
 });
 
+test("a tree that is closed does not wait for the merge it is in", async () => {
+  const disk = new SimDisk();
+  const tree = await openTree(disk);
+  for (let at = 0; at < 30; at++) await flush(tree, String.fromCharCode(100 + at), 4000);
+  const before = tree.tables();
+  const major = tree.major();
+  // Whoever waits below is told.
+  major.catch(() => undefined);
+  await new SimClock().yield();
+  await tree.close();
+  await expect(major).rejects.toThrow("closed");
+  const again = await openTree(disk);
+  expect(again.tables()).toEqual(before);
+  expect(await again.check()).toEqual([]);
+  await again.close();
+});
+
 test("writers wait when too many memtables are sealed, and go on when one is flushed", async () => {
   const tree = await openTree(new SimDisk());
   for (let at = 0; at <= tinyLimits.sealedMax; at++) {

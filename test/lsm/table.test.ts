@@ -86,9 +86,11 @@ test("a merge whose output has the name of its input keeps the file", async () =
   const before = tree.tables();
   await tree.major();
   expect(tree.tables()).toEqual(before);
-  expect(tree.get(`p${orderedU32(7)}`)).toEqual(Buffer.alloc(3, 7));
-  expect(await tree.check()).toEqual([]);
   await tree.close();
+  const again = await openTree(disk);
+  expect(again.get(`p${orderedU32(7)}`)).toEqual(Buffer.alloc(3, 7));
+  expect(await again.check()).toEqual([]);
+  await again.close();
 });
 
 test("a check tells every claim that is broken", async () => {
@@ -117,6 +119,29 @@ test("values that were read stay as they were while others are read, flushed and
   tree.seal({ at: 2 });
   await tree.major();
   for (const [at, value] of values.entries()) expect(value).toEqual(Buffer.alloc(100, at));
+  // Nothing is kept in memory of what is gone.
+  expect(tree.stats().cacheBytes).toBe(0);
+  expect(tree.stats().memtableBytes).toBe(0);
+  await tree.close();
+});
+
+test("a row is found wherever in a run it lies, and however its prefix begins", async () => {
+  const tree = await openTree(new SimDisk());
+  // The second prefix begins with the whole of the first row's key.
+  const keys = ["pa", "pm", "pz", "v.aaaa", "v.aaaabbbb", "v.cccc"];
+  for (const run of [0, 1]) {
+    for (const key of keys.filter((_, at) => at % 2 === run)) tree.put(key, bytesOf(key));
+    tree.seal({ at: run });
+    await tree.flushed();
+  }
+  for (const [at, key] of keys.entries()) {
+    expect(textOf(tree.get(key) ?? Buffer.alloc(0))).toBe(key);
+    expect(tree.get(`${key}\0`)).toBeUndefined();
+    const rows = tree.scan(key, keys[at + 1]);
+    expect(rows.next()).toBe(true);
+    expect(rows.key).toBe(key);
+    expect(rows.next()).toBe(false);
+  }
   await tree.close();
 });
 
@@ -183,6 +208,7 @@ test("a big table is synced bit by bit, and each of its calls may fail", async (
     for (let at = 0; at < 300; at++) tree.put(`p${at}`, Buffer.alloc(4000, at));
     tree.seal({ at: 1 });
     await tree.flushed().catch((error) => expect(error).toBe(failure));
+    if (failing === 0) expect(await tree.check()).toEqual([]);
     return { disk, failure };
   };
   expect((await start()).failure).toBeUndefined();

@@ -310,6 +310,7 @@ class SimFile implements DiskFile {
   readonly #disk: SimDisk;
   readonly #inode: Inode;
   readonly #writable: boolean;
+  #closed = false;
 
   constructor(disk: SimDisk, path: string, inode: Inode, writable: boolean) {
     this.path = path;
@@ -323,19 +324,25 @@ class SimFile implements DiskFile {
   }
 
   read(target: Uint8Array, offset: number): number {
+    assert(!this.#closed, "a file that is closed is not read");
     return this.#disk.read(this.path, this.#inode, target, offset);
   }
 
   write(data: Uint8Array, offset: number): void {
     assert(this.#writable, "a file opened for reading is not written");
+    assert(!this.#closed, "a file that is closed is not written");
     this.#disk.write(this.path, this.#inode, data, offset);
   }
 
   async sync(): Promise<void> {
+    assert(!this.#closed, "a file that is closed is not synced");
     await this.#disk.sync(this.path, this.#inode);
   }
 
-  close(): void {}
+  close(): void {
+    assert(!this.#closed, "a file is closed once");
+    this.#closed = true;
+  }
 }
 
 function addDirectory(directories: Set<string>, path: string): void {
