@@ -42,27 +42,41 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-export interface Running extends AsyncDisposable {
-  /** host:port for etcd clients; known once it serves. */
-  readonly endpoint: string;
-  /** http://host:port of the pages. */
-  readonly pages: string;
+/** A process that may still be starting. At the end of the scope it is killed. */
+export interface Launched extends AsyncDisposable {
   readonly pid: number;
-  /** The exit code, once it has ended. */
-  readonly exited: Promise<number>;
   /** The log so far. */
   readonly log: readonly LogLine[];
+  /** Its line of the log, once it serves; rejects with the log when it ends before. */
+  readonly serving: Promise<LogLine>;
+  /** The exit code, once it has ended. */
+  readonly exited: Promise<number>;
   signal(name: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;
 }
 
-/**
- * Starts `t4 run` on free ports and resolves once it serves; rejects with its log when it ends
- * before. At the end of the scope it is killed.
- */
+export interface Running extends Launched {
+  /** host:port for etcd clients. */
+  readonly endpoint: string;
+  /** The port of it. */
+  readonly port: number;
+  /** http://host:port of the pages. */
+  readonly pages: string;
+}
+
+/** Starts `t4 run` on free ports and resolves once it serves; rejects with its log when it ends. */
 export async function startT4(
   dataDirectory: string,
   flags: readonly string[] = [],
 ): Promise<Running> {
+  const launched = launchT4(dataDirectory, flags);
+  const line = await launched.serving;
+  const endpoint = String(line.listen);
+  const port = Number(endpoint.slice(endpoint.lastIndexOf(":") + 1));
+  return { ...launched, endpoint, port, pages: `http://${line.metrics}` };
+}
+
+/** Starts `t4 run` on free ports, unless the flags name others, and does not wait for it. */
+export function launchT4(dataDirectory: string, flags: readonly string[] = []): Launched {
   const preset = {
     "--data-dir": dataDirectory,
     "--log-format": "json",
@@ -76,17 +90,17 @@ export async function startT4(
   });
   const log: LogLine[] = [];
   const serving = Promise.withResolvers<LogLine>();
+  // Whoever does not wait for it is not concerned by its failure.
+  serving.promise.catch(() => undefined);
   const read = readLog(child.stderr, (line) => {
     log.push(line);
     if (line.msg === "serving") serving.resolve(line);
   }).then(() => serving.reject(new Error(`t4 ended: ${JSON.stringify(log)}`)));
-  const line = await serving.promise;
   return {
-    endpoint: String(line.listen),
-    pages: `http://${line.metrics}`,
     pid: child.pid,
-    exited: Promise.all([child.exited, read]).then(([code]) => code),
     log,
+    serving: serving.promise,
+    exited: Promise.all([child.exited, read]).then(([code]) => code),
     signal: (name) => child.kill(name),
     [Symbol.asyncDispose]: async () => {
       child.kill("SIGKILL");
