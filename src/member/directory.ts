@@ -2,14 +2,18 @@
  * The data directory: whose it is, and that only one process uses it.
  *
  *   <data-dir>/
- *     MEMBER   identity, JSON: format_version, cluster_id, member_id (hex); written once
+ *     MEMBER   identity, written once; two lines of text:
+ *              {"format_version":1,"cluster_id":"hex","member_id":"hex"}
+ *              SHA-256 of the first line without its end, lower-case hex
  *     LOCK     empty; the process that uses the directory holds a kernel lock on it
  *     wal/     the log      (wal/log.ts)
  *     db/      the tables   (lsm/tree.ts)
  *
  * MEMBER is the first thing made and is made whole: a directory without it holds nothing yet, or
- * is not ours.
+ * is not ours. Its checksum stays in every format to come, so that damage is not taken for a newer
+ * format or another member.
  */
+import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import {
   type Disk,
@@ -90,16 +94,13 @@ function refuseForeign(disk: Disk, path: string): void {
 
 async function format(disk: Disk, path: string, random: Random): Promise<Identity> {
   const identity = { clusterId: someId(random), memberId: someId(random) };
-  const json = {
+  const line = JSON.stringify({
     format_version: formatVersion,
     cluster_id: identity.clusterId.toString(16),
     member_id: identity.memberId.toString(16),
-  };
-  await replaceWhole(
-    disk,
-    `${path}/${identityName}`,
-    Buffer.from(`${JSON.stringify(json, undefined, 2)}\n`),
-  );
+  });
+  const bytes = Buffer.from(`${line}\n${sha256(line)}\n`);
+  await replaceWhole(disk, `${path}/${identityName}`, bytes);
   return identity;
 }
 
@@ -125,13 +126,9 @@ function readIdentity(disk: Disk, path: string): Identity | undefined {
 }
 
 function parse(file: string, bytes: Buffer): Record<string, unknown> {
-  try {
-    const json: unknown = JSON.parse(bytes.toString());
-    if (typeof json === "object" && json !== null) return json as Record<string, unknown>;
-  } catch {
-    // Not JSON: the same answer as for JSON that is no object.
-  }
-  throw damaged(file);
+  const [line = "", ...rest] = bytes.toString("latin1").split("\n");
+  if (rest.join("\n") !== `${sha256(line)}\n`) throw damaged(file);
+  return JSON.parse(line) as Record<string, unknown>;
 }
 
 function idOf(value: unknown): bigint | undefined {

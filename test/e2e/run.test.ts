@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
+import { sha256 } from "../../src/lib/checksum.ts";
 import type { Metric } from "../../src/lib/registry.ts";
 import { metrics } from "../../src/model/metrics.ts";
 import { etcdTools } from "../setup/etcd.ts";
@@ -118,7 +119,8 @@ test("a directory that is not fit says why, each with its code, in one line", as
   fs.mkdirSync(at("damaged"));
   fs.writeFileSync(at("damaged/MEMBER"), "{}");
   fs.mkdirSync(at("newer"));
-  fs.writeFileSync(at("newer/MEMBER"), '{"format_version": 99}');
+  const newer = '{"format_version":99}';
+  fs.writeFileSync(at("newer/MEMBER"), `${newer}\n${sha256(newer)}\n`);
   const cases: [string, number, string][] = [
     ["file/x", 73, "a part of the path is a file"],
     ["foreign", 78, "is not a T4 data directory"],
