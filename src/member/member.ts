@@ -92,7 +92,8 @@ export class Member {
   readonly #sweeper: Sweeper;
   readonly #deadlines: Deadlines;
   readonly #meters: MemberMeters;
-  readonly #tasks: readonly Task[];
+  /** The background jobs; none before it serves. */
+  #tasks: readonly Task[] = [];
   readonly limits: Limits;
   readonly term: Term;
   #closing: Promise<void> | undefined;
@@ -118,6 +119,8 @@ export class Member {
       limits,
       wakeWatchers: () => opened?.wake("watch catch-up"),
       leaseChanged: (lease, ttlSeconds) => {
+        // What is replayed has its deadlines when the member serves.
+        if (opened === undefined) return;
         if (ttlSeconds === undefined) deadlines.stop(lease);
         else deadlines.start(lease, ttlSeconds);
       },
@@ -134,6 +137,7 @@ export class Member {
       throw error;
     }
     for (const lease of rooms.store.leases.all()) deadlines.start(lease.id, lease.ttlSeconds);
+    opened.#tasks = opened.#startTasks();
     return opened;
   }
 
@@ -162,21 +166,6 @@ export class Member {
       fatal,
     });
     this.#sweeper = new Sweeper(this.#committer, rooms.store, rooms.tree);
-    const task = (name: string, step: () => Promise<number>) =>
-      new Task({
-        name,
-        clock: options.clock,
-        logger: options.logger,
-        step,
-        retryable: (error) => isFull(error) || error instanceof LogFullError,
-        fatal,
-      });
-    this.#tasks = [
-      task("watch catch-up", () => this.#catchUpWatchers()),
-      task("lease expiry", () => this.#expireLeases()),
-      task("log trim", () => this.#trimLog()),
-      task("request timeout", () => this.#expireRequests()),
-    ];
   }
 
   get identity(): Identity {
@@ -328,6 +317,19 @@ export class Member {
     await this.#rooms.tree.close();
     await this.#rooms.log.close();
     this.#rooms.directory.lock.release();
+  }
+
+  #startTasks(): readonly Task[] {
+    const { clock, logger } = this.#options;
+    const retryable = (error: unknown) => isFull(error) || error instanceof LogFullError;
+    const task = (name: string, step: () => Promise<number>) =>
+      new Task({ name, clock, logger, step, retryable, fatal: this.#fatal });
+    return [
+      task("watch catch-up", () => this.#catchUpWatchers()),
+      task("lease expiry", () => this.#expireLeases()),
+      task("log trim", () => this.#trimLog()),
+      task("request timeout", () => this.#expireRequests()),
+    ];
   }
 
   #barrier(serializable: boolean): Refusal | undefined {

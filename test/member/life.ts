@@ -36,8 +36,8 @@ export interface LifeOptions {
   /** A sync, as syncSiteOf names it, and whether it is carried out, asked each time. */
   readonly site?: string;
   readonly isDone?: () => boolean;
-  /** Looks at each start when its end has come. */
-  readonly ended?: (host: Host) => void;
+  /** Looks at each start when its end has come; true when nothing more is wanted of the life. */
+  readonly ended?: (host: Host) => boolean;
 }
 
 /** So small that segments, memtables and runs turn over all the time. */
@@ -91,8 +91,8 @@ export class Life {
       while (this.#start++ < this.#options.starts) {
         const host = this.#host;
         await Promise.race([this.#live(host), host.death]);
-        this.#options.ended?.(host);
         this.#end(host);
+        if (this.#options.ended?.(host)) break;
       }
       this.#host.isCalm = true;
       await this.#inspect(this.#host);
