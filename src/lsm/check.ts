@@ -10,6 +10,7 @@ import type { Live } from "./live.ts";
 import { encodeManifest, manifestName } from "./manifest.ts";
 import { ReadAhead } from "./readahead.ts";
 import { Run, RunCursor } from "./run.ts";
+import { Slice } from "./slice.ts";
 import { claimsToJson, type Table } from "./table.ts";
 import type { Schema } from "./tree.ts";
 
@@ -30,14 +31,13 @@ export async function checkLive(live: Live<unknown>, options: CheckOptions): Pro
     ...checkDirectory(live, options),
     ...checkOrder(live.runs),
   ]);
-  let sliceEnd = clock.now() + sliceMsMax;
+  const slice = new Slice(clock, sliceMsMax);
   for (const table of live.runs.flatMap(({ tables }) => tables)) {
     if (!live.has(table)) continue;
     for (const claim of checkTable(table, schema)) {
       if (claim !== undefined) broken.push(`${table.path} ${claim}`);
-      if (clock.now() < sliceEnd) continue;
-      await clock.yield();
-      sliceEnd = clock.now() + sliceMsMax;
+      if (!slice.isOver) continue;
+      await slice.pause(() => clock.yield());
       // A merge may have replaced it meanwhile.
       if (!live.has(table)) break;
     }

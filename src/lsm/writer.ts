@@ -1,13 +1,11 @@
-/**
- * Writes the rows of a flush or a merge into the tables of one run, in slices: whenever one has
- * taken its time, the event loop turns.
- */
+/** Writes the rows of a flush or a merge into the tables of one run, in slices. */
 import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Disk, removeIfThere, temporarySuffix } from "../lib/disk.ts";
 import type { Random } from "../lib/random.ts";
 import type { RowView } from "./block.ts";
 import { TableBuilder } from "./builder.ts";
+import { Slice } from "./slice.ts";
 import { tablePath } from "./table.ts";
 import type { Schema, TableInfo } from "./tree.ts";
 
@@ -82,15 +80,15 @@ export class RunWriter {
     const { clock, directory, disk, sliceMsMax } = this.#options;
     const tables: TableInfo[] = [];
     const draft = new Draft(this.#options, () => this.#drafts++);
+    const slice = new Slice(clock, sliceMsMax);
     try {
       let more = true;
       while (more) {
-        const sliceEnd = clock.now() + sliceMsMax;
         do more = draft.add(rows);
-        while (more && !draft.isFull && clock.now() < sliceEnd);
+        while (more && !draft.isFull && !slice.isOver);
         if (draft.isFull || !more) tables.push(...(await draft.finish()));
         else await draft.settle();
-        await pause();
+        await slice.pause(pause);
         signal.throwIfAborted();
       }
       if (tables.length > 0) await disk.syncDirectory(directory);
