@@ -62,6 +62,11 @@ export class Compactor<P> {
     return this.#bytesWritten;
   }
 
+  /** Runs that no merge is working on. */
+  get waiting(): number {
+    return this.#options.live.runs.length - this.#busy.size;
+  }
+
   /** Asks for everything to be merged: true from `isMajorDone(ticket)` tells that it was. */
   askMajor(): number {
     return ++this.#majorsAsked;

@@ -129,8 +129,22 @@ export class Live<P> {
    * DiskError: nothing has changed, nothing will have after a crash, and the outputs are removed.
    * Any other error: it is not known which of the two manifests a crash would leave.
    */
-  replace(change: Change<P>): Promise<void> {
-    return this.turn(() => this.#replace(change));
+  async replace(change: Change<P>): Promise<void> {
+    const made: Table[] = [];
+    try {
+      for (const info of change.outputs) {
+        made.push(Table.open(this.#disk, this.#directory, info));
+        await this.#clock.yield();
+      }
+      await this.turn(() => this.#publish(change, made));
+    } catch (error) {
+      for (const table of made) table.close();
+      if (error instanceof DiskError) await this.#remove(change.outputs);
+      throw error;
+    }
+    const gone = change.inputs.flatMap((run) => run.tables);
+    for (const table of gone) table.close();
+    await this.#remove(gone.map(({ info }) => info));
   }
 
   /** Runs `work` after the changes that are under way; none begins before it is done. */
@@ -150,7 +164,9 @@ export class Live<P> {
   /** Removes what could not be removed before, as on a full disk of some file systems. DiskError. */
   async sweep(): Promise<void> {
     for (const hash of this.#doomed) {
-      removeIfThere(this.#disk, tablePath(this.#directory, hash));
+      // The same bytes have the same name: a live table may have it again.
+      const isLive = this.tables.some((table) => table.hash === hash);
+      if (!isLive) removeIfThere(this.#disk, tablePath(this.#directory, hash));
       this.#doomed.delete(hash);
       await this.#clock.yield();
     }
@@ -161,43 +177,28 @@ export class Live<P> {
     for (const run of this.#runs) for (const table of run.tables) table.close();
   }
 
-  async #replace(change: Change<P>): Promise<void> {
-    const { inputs, outputs } = change;
+  /** Steps 2 and 3: the tables of `made` are the change's outputs. */
+  async #publish(change: Change<P>, made: readonly Table[]): Promise<void> {
     if (this.#isNothing(change)) return;
+    const { inputs } = change;
     const at = inputs[0] === undefined ? 0 : this.#runs.indexOf(inputs[0]);
-    const after = this.#runs.slice(at + inputs.length);
     assert(
       inputs.every((run, offset) => this.#runs[at + offset] === run),
       "the runs of a merge are neighbours",
     );
+    const between = made.length === 0 ? [] : [new Run(made)];
+    const runs = this.#runs.toSpliced(at, inputs.length, ...between);
     const durable = "position" in change ? change.position : this.#durable;
-    const made: Table[] = [];
-    let runs: readonly Run[];
-    try {
-      for (const info of outputs) {
-        made.push(Table.open(this.#disk, this.#directory, info));
-        await this.#clock.yield();
-      }
-      const between = made.length === 0 ? [] : [new Run(made)];
-      runs = [...this.#runs.slice(0, at), ...between, ...after];
-      await this.#writeManifest(encodeManifest(manifestOf(durable, runs)));
-    } catch (error) {
-      for (const table of made) table.close();
-      if (error instanceof DiskError) await this.#remove(outputs);
-      throw error;
-    }
+    await this.#writeManifest(encodeManifest(manifestOf(durable, runs)));
     this.#runs = runs;
     this.#durable = durable;
-    const gone = inputs.flatMap((run) => run.tables);
-    this.#changed(gone);
-    for (const table of gone) table.close();
-    await this.#remove(gone.map(({ info }) => info));
+    this.#changed(inputs.flatMap((run) => run.tables));
   }
 
-  /** Removes the files of tables, unless they are live: the same bytes have the same name. */
+  /** Step 4, of tables that are closed. */
   async #remove(tables: readonly TableInfo[]): Promise<void> {
-    const live = new Set(this.tables.map(({ hash }) => hash));
-    for (const { hash } of tables) if (!live.has(hash)) this.#doomed.add(hash);
+    if (tables.length === 0) return;
+    for (const { hash } of tables) this.#doomed.add(hash);
     await this.sweep();
   }
 

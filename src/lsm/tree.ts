@@ -114,7 +114,7 @@ export interface Cursor {
   seek(key: ByteString): void;
 }
 
-/** Runs from which writers wait for merges, as a multiple of the fanout. */
+/** Runs waiting for a merge from which writers wait too, as a multiple of the fanout. */
 const runsPerFanoutMax = 8;
 /** Runs smaller than this part of a memtable count as this big when merges are chosen. */
 const runShareMin = 1 / 16;
@@ -164,19 +164,18 @@ export class Tree<P> implements Sources {
     this.#live = live;
     this.#finder = new RunCursor(cache, noRun);
     this.#memtable = new Memtable(limits.memtableBytesMax);
-    const writer = new RunWriter({ ...options, ...limits });
-    this.#writer = writer;
+    this.#writer = new RunWriter({ ...options, ...limits });
     this.#flusher = new Flusher({
       clock,
       live,
-      writer,
+      writer: this.#writer,
       flushSeconds: meters.flushSeconds,
       flushed: (position) => this.#flushed(position),
     });
     this.#compactor = new Compactor({
       clock,
       live,
-      writer,
+      writer: this.#writer,
       schema,
       fanout: limits.fanout,
       runBytesMin: limits.memtableBytesMax * runShareMin,
@@ -184,10 +183,10 @@ export class Tree<P> implements Sources {
       merged: () => this.#progress.changed(),
     });
     const supervised = { clock, logger, retryable: isFull, fatal: (e: unknown) => this.#fail(e) };
-    const flusher = this.#flusher;
-    const compactor = this.#compactor;
-    this.#flushing = new Task({ ...supervised, name: "flush", step: (end) => flusher.step(end) });
-    this.#merging = new Task({ ...supervised, name: "merge", step: (end) => compactor.step(end) });
+    const flush = (signal: AbortSignal) => this.#flusher.step(signal);
+    const merge = (signal: AbortSignal) => this.#compactor.step(signal);
+    this.#flushing = new Task({ ...supervised, name: "flush", step: flush });
+    this.#merging = new Task({ ...supervised, name: "merge", step: merge });
   }
 
   /**
@@ -300,7 +299,7 @@ export class Tree<P> implements Sources {
   room(): Promise<void> | undefined {
     const { fanout, sealedMax } = this.#options.limits;
     const hasRoom = () =>
-      this.#flusher.waiting <= sealedMax && this.#live.runs.length < fanout * runsPerFanoutMax;
+      this.#flusher.waiting <= sealedMax && this.#compactor.waiting < fanout * runsPerFanoutMax;
     return hasRoom() ? undefined : this.#progress.until(hasRoom);
   }
 
@@ -352,12 +351,8 @@ export class Tree<P> implements Sources {
    * claims that are broken. Files that nobody needs are looked for only when nothing is written.
    */
   check(): Promise<string[]> {
-    const { sliceMsMax } = this.#options.limits;
-    return checkLive(this.#live, {
-      ...this.#options,
-      sliceMsMax,
-      isBusy: () => this.#writer.isBusy,
-    });
+    const { limits, ...options } = this.#options;
+    return checkLive(this.#live, { ...options, ...limits, isBusy: () => this.#writer.isBusy });
   }
 
   /**
