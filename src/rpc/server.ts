@@ -225,12 +225,16 @@ class FrontDoor implements Server {
   }
 
   #unimplemented(path: string): Status {
+    return { code: codes.unimplemented, message: this.#objection(path) };
+  }
+
+  #objection(path: string): string {
     const slash = path.lastIndexOf("/");
+    if (slash <= 0) return `malformed method name: ${JSON.stringify(path)}`;
     const service = path.slice(1, slash);
-    const message = this.#services.has(service)
+    return this.#services.has(service)
       ? `unknown method ${path.slice(slash + 1)} for service ${service}`
       : `unknown service ${service}`;
-    return { code: codes.unimplemented, message };
   }
 }
 

@@ -110,6 +110,7 @@ function unaryFailures(serve: Serve): void {
       ["/test.Echo/Shout", "unknown method Shout for service test.Echo"],
       ["/test.Choir/Sing", "unknown service test.Choir"],
       ["/test.Echo.Say/x/y", "unknown service test.Echo.Say/x"],
+      ["/test.Echo", 'malformed method name: "/test.Echo"'],
     ])("of %s is unimplemented", async (path, message) => {
       await using bench = await Bench.open(serve);
       const code = codes.unimplemented;
