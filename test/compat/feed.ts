@@ -36,7 +36,10 @@ const fragmentBytesMax = 2 * 1024 * 1024;
 export class Feed {
   /** Created and cancelled responses, and whatever else there should not be. */
   readonly control: Plain[] = [];
-  readonly claims: Claim[] = [];
+  claims: Claim[] = [];
+  /** Progress responses about the whole stream, so far, and requests that may be answered by one. */
+  claimed = 0;
+  asked = 0;
   /** Rules that were broken. */
   readonly faults: string[] = [];
   /** Responses with events that were part of one in pieces. */
@@ -104,6 +107,7 @@ export class Feed {
     const plain = plainOf(response, this.#identity());
     if (!created && !canceled && watchId === -1n) {
       const totals = new Map([...this.#watches.values()].map((told) => [told, told.total]));
+      this.claimed++;
       this.claims.push({ revision: plain.header.revision, totals });
     } else if (!created && !canceled) {
       this.notified.push(plain);

@@ -187,7 +187,6 @@ export class Generator {
       [2, ["Put", this.#requests.put()]],
       [1, ["DeleteRange", this.#requests.deleteRange()]],
       [3, ["Txn", this.#requests.txn(1)]],
-      [1, ["LeaseTimeToLive", { ID: this.#lease(), keys: true }]],
     ]);
     const bytes = this.#damage(encode(methods[method].requestType, request));
     const { path } = methods[method];

@@ -88,7 +88,7 @@ export class Pair {
     return (
       all.length > 0 &&
       this.compacted.size === 0 &&
-      all.every(({ start }) => start <= world.revision)
+      all.every(({ startRevision }) => startRevision <= world.revision)
     );
   }
 
@@ -98,7 +98,10 @@ export class Pair {
     const { revision } = world;
     const behind = () => this.#feeds.filter(({ claims }) => claims.at(-1)?.revision !== revision);
     for (let asked = 0; asked < waitMsMax / askAgainMs; asked++) {
-      for (const feed of behind()) feed.send({ $case: "progressRequest", progressRequest: {} });
+      for (const feed of behind()) {
+        feed.asked++;
+        feed.send({ $case: "progressRequest", progressRequest: {} });
+      }
       if (await wait(() => behind().length === 0, askAgainMs)) return;
     }
     throw this.#mismatch(`no progress to ${revision}`, ({ claims }) => claims);
@@ -144,7 +147,13 @@ export class Pair {
       const [fault] = feed.faults;
       if (fault !== undefined) throw new Mismatch(fault);
       for (const claim of feed.claims) this.#judge(claim);
-      feed.claims.length = 0;
+      if (feed.claimed > feed.asked)
+        throw this.#mismatch("unasked", ({ asked, claimed, claims }) => ({
+          asked,
+          claimed,
+          claims,
+        }));
+      feed.claims = [];
       if (feed.control.length > 0) throw this.#mismatch("unasked", ({ control }) => control);
     }
   }

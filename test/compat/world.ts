@@ -72,7 +72,10 @@ export interface Interval {
 /** A watch both servers have. */
 export class Watch {
   readonly range: KeyRange;
+  /** The first revision it is to be told of. */
   readonly start: number;
+  /** The one it asked for; 0 for whatever comes next. */
+  readonly startRevision: number;
   readonly filters: readonly number[];
   readonly t4: Told;
   readonly etcd: Told;
@@ -89,6 +92,7 @@ export class Watch {
     const { filters = [], key = nothing, rangeEnd = nothing, startRevision = 0 } = request;
     this.range = { key: byteStringOf(key) || "\0", end: byteStringOf(rangeEnd) };
     this.start = startRevision > 0 ? startRevision : world.revision + 1;
+    this.startRevision = startRevision;
     this.filters = filters;
     this.t4 = told.t4;
     this.etcd = told.etcd;
