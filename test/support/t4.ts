@@ -17,12 +17,17 @@ export interface Finished {
   readonly stderr: string;
 }
 
+export interface RunOptions {
+  readonly environment?: Record<string, string>;
+  /** Where it is started. */
+  readonly directory?: string;
+  /** The command line that runs the binary, when something else is to run it. */
+  readonly through?: readonly string[];
+}
+
 /** Runs a command line to its end. */
-export async function runT4(
-  flags: readonly string[],
-  options: { readonly environment?: Record<string, string>; readonly directory?: string } = {},
-): Promise<Finished> {
-  const child = Bun.spawn([requireBinary(), ...flags], {
+export async function runT4(flags: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const child = Bun.spawn([...(options.through ?? [requireBinary()]), ...flags], {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...options.environment },
     cwd: options.directory ?? process.cwd(),
     stdio: ["ignore", "pipe", "pipe"],
