@@ -123,6 +123,17 @@ export class Committer {
     }
   }
 
+  /**
+   * Seals the memtable at the last applied entry. Not in a member that failed, and false: it may
+   * have applied a part of what comes after.
+   */
+  seal(): boolean {
+    if (this.#phase === "failed") return false;
+    const { store, tree } = this.#options;
+    tree.seal(checkpointOf(this.#appliedPosition, store.state));
+    return true;
+  }
+
   /** Answers callers that have waited too long; what they wait for goes on. */
   expireWaiters(): void {
     const before = this.#options.clock.now() - this.#options.limits.requestMsMax;
@@ -245,9 +256,14 @@ export class Committer {
     const { clock, meters, store, tree } = this.#options;
     const started = clock.now();
     this.#applying = batch;
-    for (const entry of batch.entries) store.apply(entry);
+    try {
+      for (const entry of batch.entries) store.apply(entry);
+    } catch (error) {
+      this.#phase = "failed";
+      throw error;
+    }
     this.#appliedPosition = position;
-    if (tree.isFull) tree.seal(checkpointOf(position, store.state));
+    if (tree.isFull) this.seal();
     const now = clock.now();
     meters.applySeconds.observe((now - started) / 1000);
     for (const { action, reply, resolve, since } of batch.waiters) {

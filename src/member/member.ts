@@ -27,7 +27,7 @@ import {
 import { isReadOnly } from "../mvcc/txn.ts";
 import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
 import { LogFullError } from "../wal/log.ts";
-import { type Checkpoint, Committer, checkpointOf } from "./commit.ts";
+import { type Checkpoint, Committer } from "./commit.ts";
 import type { Identity } from "./directory.ts";
 import { Deadlines } from "./expire.ts";
 import { type Limits, limitsOf, type Settings } from "./limits.ts";
@@ -165,7 +165,7 @@ export class Member {
       tree: rooms.tree,
       fatal,
     });
-    this.#sweeper = new Sweeper(this.#committer, rooms.store, rooms.tree);
+    this.#sweeper = new Sweeper(this.#committer, rooms.tree);
   }
 
   get identity(): Identity {
@@ -382,9 +382,7 @@ export class Member {
     await log.rotateIfOld();
     const checkpoint: Checkpoint | undefined = tree.durable;
     if (checkpoint !== undefined) log.trim(indexOf(checkpoint.index));
-    if (log.status().segments > this.limits.segmentsMax) {
-      tree.seal(checkpointOf(this.#committer.applied, this.#rooms.store.state));
-    }
+    if (log.status().segments > this.limits.segmentsMax) this.#committer.seal();
     return this.limits.segmentAgeMsMax;
   }
 

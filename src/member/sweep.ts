@@ -1,25 +1,23 @@
 /** Physical compaction: what fell below the floor leaves the tables, in one sweep after the other. */
 import type { Tree } from "../lsm/tree.ts";
-import type { Store } from "../mvcc/store.ts";
-import { type Checkpoint, type Committer, checkpointOf } from "./commit.ts";
+import type { Checkpoint, Committer } from "./commit.ts";
 
 export class Sweeper {
   readonly #committer: Committer;
-  readonly #store: Store;
   readonly #tree: Tree<Checkpoint>;
-  #last: Promise<void> = Promise.resolve();
+  #last: Promise<boolean> = Promise.resolve(true);
 
-  constructor(committer: Committer, store: Store, tree: Tree<Checkpoint>) {
+  constructor(committer: Committer, tree: Tree<Checkpoint>) {
     this.#committer = committer;
-    this.#store = store;
     this.#tree = tree;
   }
 
-  /** Sweeps, after the sweeps that are under way. True once it is done; see `done`. */
+  /** Sweeps, after the sweeps that are under way; see `done`. */
   sweep(): Promise<boolean> {
     this.#last = this.#last.then(async () => {
-      this.#tree.seal(checkpointOf(this.#committer.applied, this.#store.state));
+      if (!this.#committer.seal()) return false;
       await this.#tree.major();
+      return true;
     });
     return this.done();
   }
@@ -27,8 +25,7 @@ export class Sweeper {
   /** True once the sweeps under way are done; false when the member stops before that. */
   async done(): Promise<boolean> {
     try {
-      await this.#last;
-      return true;
+      return await this.#last;
     } catch (error) {
       if (this.#committer.isServing) throw error;
       return false;

@@ -119,7 +119,9 @@ export class Book {
     const at = query.revision > 0 ? query.revision : revision;
     expect(at, "a read saw what was not committed").toBeLessThanOrEqual(this.model.revision);
     expect(Number(reply.revision)).toBe(revision);
-    expect(reply.kvs.map(plainPair)).toEqual(pairsAt(this.model, query.range, at));
+    const pairs = pairsAt(this.model, query.range, at);
+    expect(reply.kvs.map(plainPair)).toEqual(pairs);
+    expect(reply.count).toBe(pairs.length);
   }
 }
 

@@ -11,7 +11,17 @@ import type { Command } from "../../src/model/command.ts";
 import { termOf } from "../../src/model/revision.ts";
 import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, SimDisk } from "../sim/disk.ts";
-import { dataDirectory, Gate, gist, openMember, pairsOf, putOf, until } from "./rig.ts";
+import {
+  dataDirectory,
+  Gate,
+  gist,
+  openMember,
+  pairsOf,
+  putOf,
+  until,
+  whilePassing,
+} from "./rig.ts";
+import { siteOf } from "./sites.ts";
 
 const everything = { key: "\0", end: "\0" };
 
@@ -141,6 +151,41 @@ test("a failed sync ends service: both batches are unknown, what comes after is 
   await member.close();
   const { member: next } = await openMember(disk.powerLoss(new SeededRandom(1)));
   expect(await pairsOf(next)).toEqual(["a=durable", "b=durable"]);
+});
+
+test("a batch whose applying fails is unknown, and no table is made of a part of it", async () => {
+  const gate = new Gate();
+  let fails = false;
+  let path = "";
+  const disk = new SimDisk({
+    fault: (call) => {
+      path = call.path;
+      return fails && siteOf(call).includes("#apply") ? "EIO" : undefined;
+    },
+    // The tables' syncs alone are held back.
+    delay: () => (path.startsWith("/data/db") ? gate.delay() : Promise.resolve()),
+  });
+  // What is read of tables is not kept, so that applying has something to read.
+  const { clock, fatals, member } = await openMember(disk, { settings: { cacheBytesMax: 0 } });
+  for (const value of ["1", "2", "3"]) await member.propose(putOf("a", value));
+  await whilePassing(clock, member.compact(2, true));
+  const request = { range: everything, startRevision: 0, previous: true };
+  member.watch({ ...request, noPut: false, noDelete: false }, () => undefined);
+  gate.close();
+  const compacted = [member.compact(3, true), member.compact(4, true)];
+  await until(() => gate.waiting === 1);
+  fails = true;
+  const puts = [member.propose(putOf("b", "4")), member.propose(putOf("a", "5"))];
+  expect((await Promise.all(puts)).map(gist)).toEqual(["outcomeUnknown", "outcomeUnknown"]);
+  expect(fatals).toHaveLength(1);
+  fails = false;
+  gate.open();
+  // The second sweep would begin now.
+  const gists = (await whilePassing(clock, Promise.all(compacted))).map(gist);
+  expect(gists).toEqual([4, "outcomeUnknown"]);
+  await member.close();
+  const { member: next } = await openMember(disk.processCrash());
+  expect(await pairsOf(next)).toEqual(["a=5", "b=4"]);
 });
 
 test("a write that is not settled after 7 s is answered as unknown, and still lands once", async () => {

@@ -7,6 +7,7 @@ import { crc32 } from "../../src/lib/checksum.ts";
 import type { Random } from "../../src/lib/random.ts";
 import { SimClock } from "../sim/clock.ts";
 import type { DiskCall, SimDisk, SimDiskOptions } from "../sim/disk.ts";
+import { Earliest } from "./earliest.ts";
 import { syncSiteOf } from "./sites.ts";
 
 /** What happens to a call of the disk; any other string is the errno it fails with. */
@@ -46,6 +47,7 @@ export class Host {
   isCalm = false;
   /** Calls that were made to fail. */
   readonly faults: (DiskCall & { readonly code: string })[] = [];
+  readonly leases = new Earliest();
   /** What the member called fatal, while it lived. */
   readonly fatals: unknown[] = [];
 

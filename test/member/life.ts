@@ -52,7 +52,7 @@ const dataDirectory = "/data";
 const clients = 16;
 /** How long the disk goes on failing: some wait for room as long as it takes. */
 const troubleMsMax = 30_000;
-/** By then whatever failed for want of room was tried again. */
+/** By then whatever failed is told, or was tried again. */
 const retryMsMax = 15_000;
 const everything = { key: "\0", end: "\0" };
 
@@ -64,6 +64,8 @@ export class Life {
   readonly book = new Book();
   #host: Host;
   #start = 0;
+  #revoke: (command: Command) => Promise<Reply | Refusal> = () =>
+    Promise.reject(new Error("nothing is open"));
 
   constructor(options: LifeOptions) {
     const { fate = () => undefined, isDone = () => true, seed, site } = options;
@@ -91,6 +93,7 @@ export class Life {
       while (this.#start++ < this.#options.starts) {
         const host = this.#host;
         await Promise.race([this.#live(host), host.death]);
+        expect(host.leases.early).toEqual([]);
         this.#end(host);
         if (this.#options.ended?.(host)) break;
       }
@@ -134,6 +137,11 @@ export class Life {
     if (member === undefined) return;
     await this.#compare(host, member).catch((error) => this.#tolerate(host, error));
     await this.#serve(host, member);
+    if (host.faults.length > 0) {
+      // What failed in the background is told by then, or has been tried again.
+      host.isCalm = true;
+      await host.settled(host.clock.sleep(retryMsMax));
+    }
     if (host.fatals.length > 0) await this.#afterFatal(host, member);
     else if (host.faults.length > 0 || this.#random.below(2) === 0)
       await this.#settleDown(host, member);
@@ -143,6 +151,7 @@ export class Life {
 
   /** Undefined when it does not open and a fault explains that. */
   async #open(host: Host): Promise<Member | undefined> {
+    let beganMs = 0;
     const opening = Member.open({
       dataDirectory,
       name: "one",
@@ -153,7 +162,9 @@ export class Life {
       random: new SeededRandom(this.#random.below(2 ** 32)),
       logger: silent,
       registry: new Registry(),
-      onStep: () => undefined,
+      onStep: () => {
+        beganMs = host.clock.now();
+      },
       fatal: host.fatal,
     });
     let member: Member;
@@ -167,8 +178,14 @@ export class Life {
     host.note(`open ${member.applied.index} ${member.revision}`);
     this.book.settle(member.applied.index - member.term, true);
     this.#compareLeases(member);
+    for (const [id, ttl] of this.book.model.leases) host.leases.begins(id, ttl, beganMs);
     const propose = member.propose.bind(member);
-    member.propose = (command) => this.#ask(host, command, propose);
+    // What clients revoke goes through #revoke; the rest are leases that the member ends.
+    member.propose = (command) => {
+      if (command.kind === "revoke") host.leases.ends(command.lease, host.clock.now());
+      return this.#ask(host, command, propose);
+    };
+    this.#revoke = (command) => this.#ask(host, command, propose);
     return member;
   }
 
@@ -178,9 +195,13 @@ export class Life {
     command: Command,
     propose: (command: Command) => Promise<Reply | Refusal>,
   ): Promise<Reply | Refusal> {
+    const askedMs = host.clock.now();
     const answer = await this.book.ask(command, propose);
-    const said = answer instanceof Refusal ? answer.kind : `${answer.kind} ${answer.revision}`;
-    host.note(said);
+    if (answer instanceof Refusal) host.note(answer.kind);
+    else host.note(`${answer.kind} ${answer.revision}`);
+    if (!(answer instanceof Refusal) && answer.kind === "grant") {
+      host.leases.begins(answer.lease, answer.ttlSeconds, askedMs);
+    }
     return answer;
   }
 
@@ -226,6 +247,7 @@ export class Life {
     const between = floor + this.#random.below(model.revision - floor + 1);
     for (const revision of [model.revision, floor, between]) {
       const reply = await host.settled(member.range(wholeQuery(everything, revision)));
+      if (reply instanceof Refusal && host.fatals.length > 0) return;
       if (reply instanceof Refusal) throw new Error(`a read at ${revision}: ${reply.kind}`);
       expect(reply.kvs.map(plainPair)).toEqual(pairsAt(model, everything, revision));
     }
@@ -282,7 +304,7 @@ export class Life {
     let sight = this.#watch(member);
     for (let left = this.#options.operations; left > 0; left--) {
       try {
-        await this.#operation(member);
+        await this.#operation(host, member);
       } catch (error) {
         this.#tolerate(host, error);
       }
@@ -315,22 +337,26 @@ export class Life {
     return sight;
   }
 
-  async #operation(member: Member): Promise<void> {
+  async #operation(host: Host, member: Member): Promise<void> {
     const random = this.#random;
     const { revision } = member;
     const pick = random.below(100);
-    if (pick < 78) await member.propose(this.#commands.command(revision));
-    else if (pick < 82) await member.compact(revision - random.below(9), random.below(3) === 0);
+    if (pick < 78) {
+      const command = this.#commands.command(revision);
+      await (command.kind === "revoke" ? this.#revoke(command) : member.propose(command));
+    } else if (pick < 82) await member.compact(revision - random.below(9), random.below(3) === 0);
     else if (pick < 85) await member.grant(0n, random.below(30));
-    else if (pick < 90) await this.#keepAlive(member);
+    else if (pick < 90) await this.#keepAlive(host, member);
     else await this.#read(member);
   }
 
-  async #keepAlive(member: Member): Promise<void> {
+  async #keepAlive(host: Host, member: Member): Promise<void> {
     const leases = member.leases();
     if (leases instanceof Refusal) return;
-    const lease = leases[this.#random.below(leases.length + 1)];
-    await member.keepAlive(lease ?? 77n);
+    const lease = leases[this.#random.below(leases.length + 1)] ?? 77n;
+    const sinceMs = host.clock.now();
+    const ttl = await member.keepAlive(lease);
+    if (typeof ttl === "number") host.leases.begins(lease, ttl, sinceMs);
   }
 
   async #read(member: Member): Promise<void> {
@@ -345,7 +371,6 @@ export class Life {
   /** Nothing goes wrong any more: writes are taken, and everything said so far is true now. */
   async #settleDown(host: Host, member: Member): Promise<void> {
     host.isCalm = true;
-    if (host.faults.length > 0) await host.settled(host.clock.sleep(retryMsMax));
     const put = { ...this.#commands.put(), lease: 0n, ignoreValue: false, ignoreLease: false };
     const answer = await host.settled(member.propose(put));
     if (answer instanceof Refusal) throw new Error(`a put, with all in order: ${answer.kind}`);

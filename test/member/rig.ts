@@ -133,3 +133,9 @@ export async function pairsOf(member: Member, revision = 0): Promise<string[] | 
   if (reply instanceof Refusal) return reply.kind;
   return reply.kvs.map(({ key, value }) => `${key}=${Buffer.from(value).toString("latin1")}`);
 }
+
+/** Bytes of all tables on a disk. */
+export function tableBytes(disk: SimDisk): number {
+  const tables = disk.paths().filter((path) => path.endsWith(".sst"));
+  return tables.reduce((sum, path) => sum + disk.peek(path).length, 0);
+}

@@ -1,0 +1,106 @@
+/** The read path: a large range is read in slices, at one revision, whatever happens meanwhile. */
+import { expect, test } from "bun:test";
+import type { Member } from "../../src/member/member.ts";
+import { AbandonedError } from "../../src/member/read.ts";
+import { Refusal } from "../../src/model/refusal.ts";
+import { SimClock } from "../sim/clock.ts";
+import { SimDisk } from "../sim/disk.ts";
+import { wholeQuery } from "./book.ts";
+import { gist, openMember, pairsOf, putOf, tableBytes, whilePassing } from "./rig.ts";
+
+const everything = { key: "\0", end: "\0" };
+const keys = 3000;
+const settings = { memtableBytesMax: 65_536 };
+
+/** A member with many keys, on a clock on which a slice is over after a look or two. */
+async function slicingMember() {
+  const clock = new SimClock(0, 1);
+  const rig = await openMember(new SimDisk(), { clock, settings });
+  const puts = Array.from({ length: keys }, (_, at) =>
+    rig.member.propose(putOf(`${at}`.padStart(4, "0"), `${at}`)),
+  );
+  await Promise.all(puts);
+  return rig;
+}
+
+/** What `slicingMember` holds. */
+const expected = Array.from({ length: keys }, (_, at) => `${`${at}`.padStart(4, "0")}=${at}`);
+
+/** Deletes every key and compacts to the end, while `work` is under way. */
+async function churn(member: Member, clock: SimClock): Promise<void> {
+  await member.propose({ kind: "deleteRange", range: everything, previous: false });
+  await member.propose(putOf("after", "1"));
+  expect(gist(await whilePassing(clock, member.compact(member.revision, true)))).toBe(
+    member.revision,
+  );
+}
+
+test("a large range lets writes pass, and shows the revision at which it began", async () => {
+  const { member } = await slicingMember();
+  let isDone = false;
+  const read = pairsOf(member).finally(() => {
+    isDone = true;
+  });
+  let written = 0;
+  while (!isDone) {
+    await member.propose(putOf(`${written % keys}`.padStart(4, "0"), "new"));
+    written++;
+  }
+  expect(await read).toEqual(expected);
+  expect(written).toBeGreaterThan(1);
+});
+
+test("a large range is read to its end when compaction passes its revision", async () => {
+  const { clock, member } = await slicingMember();
+  const { revision } = member;
+  let isDone = false;
+  const read = pairsOf(member).finally(() => {
+    isDone = true;
+  });
+  await churn(member, clock);
+  expect(isDone).toBe(true);
+  expect(await read).toEqual(expected);
+  expect(await pairsOf(member, revision)).toBe("compacted");
+});
+
+test("what a range holds back from compaction goes when its reader has left", async () => {
+  const { clock, disk, member } = await slicingMember();
+  const stays = new AbortController();
+  const read = member.range(wholeQuery(everything, 0), stays.signal);
+  const pinned = member.revision;
+  await member.propose({ kind: "deleteRange", range: everything, previous: false });
+  await member.compact(member.revision, false);
+  stays.abort();
+  await expect(read).rejects.toThrow(AbandonedError);
+  await member.propose(putOf("after", "1"));
+  await whilePassing(clock, member.compact(member.revision, true));
+  expect(pinned).toBeLessThan(member.revision);
+  expect(tableBytes(disk)).toBeLessThan(2000);
+});
+
+test("revisions that are to come and those that are gone are refused", async () => {
+  const { clock, member } = await openMember(new SimDisk());
+  for (const value of ["1", "2", "3"]) await member.propose(putOf("a", value));
+  expect(await pairsOf(member, 5)).toBe("futureRevision");
+  expect(await pairsOf(member, 2)).toEqual(["a=1"]);
+  await whilePassing(clock, member.compact(3, false));
+  expect(await pairsOf(member, 2)).toBe("compacted");
+  expect(await pairsOf(member, 3)).toEqual(["a=2"]);
+  expect(await pairsOf(member, 4)).toEqual(["a=3"]);
+});
+
+test("a member that failed still answers those who do not ask for proof, until it closes", async () => {
+  let fails = false;
+  const disk = new SimDisk({
+    fault: ({ operation }) => (fails && operation === "sync" ? "EIO" : undefined),
+  });
+  const { member } = await openMember(disk);
+  await member.propose(putOf("a", "1"));
+  fails = true;
+  expect(gist(await member.propose(putOf("a", "2")))).toBe("outcomeUnknown");
+  const stale = { ...wholeQuery(everything, 0), serializable: true };
+  expect(await member.range(wholeQuery(everything, 0))).toEqual(new Refusal("stopped"));
+  expect(await member.range(stale)).toMatchObject({ count: 1 });
+  await member.close();
+  expect(await member.range(stale)).toEqual(new Refusal("stopped"));
+});
