@@ -6,6 +6,9 @@
  *   arena    | bytes, u32 | value | bytes, u32 | value | ...      in chunks; never moved or changed
  *
  * A row costs its key, a number and the bytes of its value: nothing is allocated for each row.
+ *
+ * Most lookups are for keys that are not here, and a search would cost them a dozen comparisons of
+ * strings that no cache holds. So of each row's prefix one bit is noted, chosen by its hash.
  */
 import type { ByteString } from "../lib/bytes.ts";
 import type { RowView } from "./block.ts";
@@ -14,6 +17,8 @@ const leafRowsMax = 64;
 const chunkBytesMax = 2 ** 20;
 const chunkBytesMin = 2 ** 12;
 const lengthBytes = 4;
+/** Bits noted for prefixes: one for so many bytes that are expected. */
+const bytesPerBit = 16;
 /** What a row takes in memory beside the bytes of its key and value: string, list slots, length. */
 const rowOverheadBytes = 72;
 
@@ -33,12 +38,15 @@ export class Memtable {
   readonly #firsts: ByteString[] = [""];
   /** The leaf that a key was appended to last: keys that come in ascending order find it again. */
   #finger = 0;
+  /** A power of two of bits. */
+  readonly #noted: Uint32Array;
   #rows = 0;
   #keyBytes = 0;
 
   /** `expectedBytes`: about how much it will hold. */
   constructor(expectedBytes: number) {
     this.#arena = new Arena(expectedBytes);
+    this.#noted = new Uint32Array(2 ** Math.ceil(Math.log2(1 + expectedBytes / bytesPerBit / 32)));
   }
 
   /** Rows, deletions included. */
@@ -51,13 +59,22 @@ export class Memtable {
     return this.#arena.bytes + this.#keyBytes + this.#rows * rowOverheadBytes;
   }
 
-  /** Sets the row of `key` to `head` followed by `tail`; both are copied. */
-  put(key: ByteString, head: Uint8Array, tail: Uint8Array | undefined): void {
+  /**
+   * Sets the row of `key`, whose prefix has this hash, to `head` followed by `tail`; both are copied.
+   */
+  put(key: ByteString, hash: number, head: Uint8Array, tail: Uint8Array | undefined): void {
+    this.#note(hash);
     this.#set(key, this.#arena.add(head, tail));
   }
 
-  delete(key: ByteString): void {
+  delete(key: ByteString, hash: number): void {
+    this.#note(hash);
     this.#set(key, deletion);
+  }
+
+  /** False when no row here has a prefix with this hash. */
+  mayHave(hash: number): boolean {
+    return ((this.#noted[this.#wordOf(hash)] as number) & (1 << (hash & 31))) !== 0;
   }
 
   /** The row's value, null for a deletion, undefined for a key it says nothing about. */
@@ -72,6 +89,15 @@ export class Memtable {
   /** A cursor before the first row. */
   cursor(): MemtableCursor {
     return new MemtableCursor(this.#leaves, (key) => this.#leafOf(key), this.#arena);
+  }
+
+  #note(hash: number): void {
+    const word = this.#wordOf(hash);
+    this.#noted[word] = (this.#noted[word] as number) | (1 << (hash & 31));
+  }
+
+  #wordOf(hash: number): number {
+    return (hash >>> 5) & (this.#noted.length - 1);
   }
 
   #set(key: ByteString, value: number): void {

@@ -217,24 +217,23 @@ export class Tree<P> implements Sources {
   /** Sets a row to `head` followed by `tail`; both are copied. */
   put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void {
     this.#generation++;
-    this.#memtable.put(key, head, tail);
+    this.#memtable.put(key, this.#hashOf(key), head, tail);
   }
 
   delete(key: ByteString): void {
     this.#generation++;
-    this.#memtable.delete(key);
+    this.#memtable.delete(key, this.#hashOf(key));
   }
 
   /** The value of a row, undefined when there is none: a view that nobody changes. CorruptionError. */
   get(key: ByteString): Uint8Array | undefined {
-    let value = this.#memtable.get(key);
-    for (const memtable of this.#sealed) {
-      if (value !== undefined) break;
-      value = memtable.get(key);
+    const hash = this.#hashOf(key);
+    for (let at = -1; at < this.#sealed.length; at++) {
+      const memtable = this.#memtableAt(at);
+      const value = memtable.mayHave(hash) ? memtable.get(key) : undefined;
+      if (value !== undefined) return value ?? undefined;
     }
-    if (value !== undefined) return value ?? undefined;
     const finder = this.#finder;
-    const hash = prefixHash(key, this.#options.schema.prefixLength(key));
     for (const run of this.#live.runs) {
       if (!finder.find(run, key, hash) || finder.key !== key) continue;
       return finder.start < 0 ? undefined : finder.bytes.subarray(finder.start, finder.end);
@@ -249,7 +248,8 @@ export class Tree<P> implements Sources {
    */
   first(from: ByteString, prefixLength: number): Row | undefined {
     const prefix = from.slice(0, prefixLength);
-    const found = this.#firstInMemory(from, prefix) ?? this.#firstInRuns(from, prefix);
+    const hash = prefixHash(prefix, prefixLength);
+    const found = this.#firstInMemory(from, prefix, hash) ?? this.#firstInRuns(from, prefix, hash);
     if (found === undefined) return undefined;
     const { bytes, end, key, start } = found;
     if (start >= 0) return { key, value: bytes.subarray(start, end) };
@@ -365,18 +365,27 @@ export class Tree<P> implements Sources {
     this.#live.close();
   }
 
-  #firstInMemory(from: ByteString, prefix: ByteString): RowView | undefined {
+  #hashOf(key: ByteString): number {
+    return prefixHash(key, this.#options.schema.prefixLength(key));
+  }
+
+  /** The newest is at -1. */
+  #memtableAt(at: number): Memtable {
+    return at < 0 ? this.#memtable : (this.#sealed[at] as Memtable);
+  }
+
+  #firstInMemory(from: ByteString, prefix: ByteString, hash: number): RowView | undefined {
     for (let at = -1; at < this.#sealed.length; at++) {
-      const memtable = at < 0 ? this.#memtable : (this.#sealed[at] as Memtable);
+      const memtable = this.#memtableAt(at);
+      if (!memtable.mayHave(hash)) continue;
       const rows = memtable.cursor();
       if (rows.seek(from) && rows.key.startsWith(prefix)) return rows;
     }
     return undefined;
   }
 
-  #firstInRuns(from: ByteString, prefix: ByteString): RowView | undefined {
+  #firstInRuns(from: ByteString, prefix: ByteString, hash: number): RowView | undefined {
     const finder = this.#finder;
-    const hash = prefixHash(prefix, prefix.length);
     for (const run of this.#live.runs) {
       if (finder.find(run, from, hash) && finder.key.startsWith(prefix)) return finder;
     }

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { bytesOf, orderedU32 } from "../../src/lib/bytes.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
+import { prefixHash } from "../../src/lsm/filter.ts";
 import { Memtable, type MemtableCursor } from "../../src/lsm/memtable.ts";
 import { textOf } from "./rig.ts";
 
@@ -9,6 +10,11 @@ const nothing = new Uint8Array(0);
 
 function rowOf({ bytes, end, key, start }: MemtableCursor): [string, string | null] {
   return [key, start < 0 ? null : textOf(bytes.subarray(start, end))];
+}
+
+/** As if whole keys were prefixes. */
+function hashOf(key: string): number {
+  return prefixHash(key, key.length);
 }
 
 function keyOf(random: SeededRandom, ascending: number): string {
@@ -23,14 +29,14 @@ test("a memtable holds the newest row of each key, in order", () => {
     for (let at = 0; at < 5000; at++) {
       const key = keyOf(random, at);
       if (random.below(10) === 0) {
-        table.delete(key);
+        table.delete(key, hashOf(key));
         model.set(key, null);
         continue;
       }
       const value = `${at}`.repeat(random.below(500) === 0 ? 5000 : random.below(4));
       const cut = random.below(value.length + 1);
       const tail = cut === value.length ? undefined : bytesOf(value.slice(cut));
-      table.put(key, bytesOf(value.slice(0, cut)), tail);
+      table.put(key, hashOf(key), bytesOf(value.slice(0, cut)), tail);
       model.set(key, value);
     }
     const rows = [...model].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -45,6 +51,7 @@ test("a memtable holds the newest row of each key, in order", () => {
       const key = random.below(2) === 0 ? keyOf(random, at) : `d${random.below(4000)}\0`;
       const value = table.get(key);
       expect(value ? textOf(value) : value).toBe(model.get(key));
+      if (value !== undefined) expect(table.mayHave(hashOf(key))).toBe(true);
       const next = rows.find(([each]) => each >= key);
       expect(cursor.seek(key)).toBe(next !== undefined);
       if (next !== undefined) expect(rowOf(cursor)).toEqual(next);
@@ -55,21 +62,31 @@ test("a memtable holds the newest row of each key, in order", () => {
 test("a memtable counts what it takes in memory", () => {
   const table = new Memtable(2 ** 20);
   expect(table.bytes).toBe(0);
-  table.put("key", new Uint8Array(1000), new Uint8Array(24));
+  table.put("key", 1, new Uint8Array(1000), new Uint8Array(24));
   const one = table.bytes;
   expect(one).toBeGreaterThan(1027);
   expect(one).toBeLessThan(1200);
-  table.put("key", nothing, undefined);
-  table.delete("other");
+  table.put("key", 1, nothing, undefined);
+  table.delete("other", 2);
   expect(table.rows).toBe(2);
   expect(table.bytes).toBeGreaterThan(one);
 });
 
 test("a value that was read stays as it was when its row is put again", () => {
   const table = new Memtable(2 ** 20);
-  table.put("key", bytesOf("old"), undefined);
+  table.put("key", 1, bytesOf("old"), undefined);
   const old = table.get("key");
-  table.put("key", bytesOf("new"), undefined);
+  table.put("key", 1, bytesOf("new"), undefined);
   expect(textOf(old ?? nothing)).toBe("old");
   expect(textOf(table.get("key") ?? nothing)).toBe("new");
+});
+
+test("a memtable knows most keys that it does not have", () => {
+  for (const expectedBytes of [1, 2 ** 12, 2 ** 20]) {
+    const table = new Memtable(expectedBytes);
+    const rows = Math.ceil(expectedBytes / 256);
+    for (let at = 0; at < rows; at++) table.put(`d${at}`, hashOf(`d${at}`), nothing, undefined);
+    const asked = Array.from({ length: 2000 }, (_, at) => hashOf(`x${at}`));
+    expect(asked.filter((hash) => table.mayHave(hash)).length).toBeLessThan(asked.length / 5);
+  }
 });
