@@ -101,10 +101,13 @@ export class Committer {
   propose(command: Command): Promise<Reply | Refusal> {
     const refusal = this.#admit();
     if (refusal !== undefined) return Promise.resolve(refusal);
-    const { store } = this.#options;
+    const { meters, store } = this.#options;
     const { action, reply, revision } = store.decide(command);
     if (action === undefined) {
-      if (store.pendingCount === 0) return Promise.resolve(reply);
+      if (store.pendingCount === 0) {
+        meters.answered(reply);
+        return Promise.resolve(reply);
+      }
       const newest = this.#open.entries.length > 0 ? this.#open : this.#inFlight;
       return this.#wait(newest ?? this.#open, reply, undefined);
     }
@@ -268,6 +271,7 @@ export class Committer {
     meters.applySeconds.observe((now - started) / 1000);
     for (const { action, reply, resolve, since } of batch.waiters) {
       if (action !== undefined) meters.committed(action, (now - since) / 1000);
+      meters.answered(reply);
       resolve(reply);
     }
     this.#applying = undefined;

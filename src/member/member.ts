@@ -230,7 +230,11 @@ export class Member {
   /** Runs a transaction; one that can only read takes the read path. */
   async txn(command: TxnCommand): Promise<TxnReply | Refusal> {
     if (!this.readsOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
-    return this.#barrier(true) ?? this.#guarded(() => this.#rooms.store.read(command));
+    const refusal = this.#barrier(true);
+    if (refusal !== undefined) return refusal;
+    const reply = await this.#guarded(() => this.#rooms.store.read(command));
+    this.#meters.answered(reply);
+    return reply;
   }
 
   /**
@@ -274,13 +278,13 @@ export class Member {
    */
   async keepAlive(lease: LeaseId): Promise<number | undefined | Refusal> {
     if (!this.isLeader) return new Refusal("stopped");
-    this.#meters.leasesRenewed.add(1);
     const done = new AbortController();
     const tooLate = this.#options.clock
       .sleep(this.limits.requestMsMax, done.signal)
       .then(() => new Refusal("outcomeUnknown"));
     const renewed = await Promise.race([this.#deadlines.renew(lease), tooLate]);
     done.abort();
+    if (typeof renewed === "number") this.#meters.leasesRenewed.add(1);
     return renewed;
   }
 

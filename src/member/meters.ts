@@ -2,8 +2,10 @@
 import { unreachable } from "../lib/assert.ts";
 import type { Counter, Histogram } from "../lib/meter.ts";
 import type { Registry } from "../lib/registry.ts";
-import { type Action, changesOf } from "../model/entry.ts";
+import type { Action } from "../model/entry.ts";
 import { metrics, writeOperations } from "../model/metrics.ts";
+import { Refusal } from "../model/refusal.ts";
+import type { OperationReply, Reply, TxnReply } from "../model/reply.ts";
 import type { Slice } from "../mvcc/watchers.ts";
 
 type WriteOperation = (typeof writeOperations)[number];
@@ -17,6 +19,8 @@ export interface CommitMeters {
   committed(action: Action, seconds: number): void;
   /** An action was decided and then could not be committed. */
   failed(action: Action): void;
+  /** A command got an answer that stands. */
+  answered(reply: Reply | Refusal): void;
 }
 
 export function commitMeters(registry: Registry): CommitMeters {
@@ -25,9 +29,7 @@ export function commitMeters(registry: Registry): CommitMeters {
   const writes = labelled((op) => registry.counter(metrics.writes, { op }));
   const errors = labelled((op) => registry.counter(metrics.writeErrors, { op }));
   const seconds = labelled((op) => registry.histogram(metrics.writeSeconds, { op }));
-  const puts = registry.counter(metrics.puts, {});
   const deletes = registry.counter(metrics.deletes, {});
-  const txns = registry.counter(metrics.txns, {});
   const failures = registry.counter(metrics.proposalsFailed, {});
   const granted = registry.counter(metrics.leasesGranted, {});
   const revoked = registry.counter(metrics.leasesRevoked, {});
@@ -40,21 +42,36 @@ export function commitMeters(registry: Registry): CommitMeters {
       if (operation === undefined) return;
       writes[operation].add(1);
       seconds[operation].observe(elapsed);
-      countChanges(action, puts, deletes);
-      if (operation === "txn") txns.add(1);
-      if (operation === "grant") granted.add(1);
-      if (operation === "revoke") revoked.add(1);
+      if (action.kind === "grant") granted.add(1);
+      if (action.kind !== "revoke") return;
+      revoked.add(1);
+      deletes.add(action.changes.length);
     },
     failed(action) {
       const operation = operationOf(action);
       if (operation !== undefined) errors[operation].add(1);
       failures.add(1);
     },
+    answered: operationsCounted(registry),
   };
 }
 
-function countChanges(action: Action, puts: Counter, deletes: Counter): void {
-  for (const { kind } of changesOf(action)) (kind === "put" ? puts : deletes).add(1);
+/** Counts what was done and read to answer a command, as etcd does: also where nothing changed. */
+function operationsCounted(registry: Registry): (reply: Reply | Refusal) => void {
+  const ranges = registry.counter(metrics.ranges, {});
+  const puts = registry.counter(metrics.puts, {});
+  const deletes = registry.counter(metrics.deletes, {});
+  const txns = registry.counter(metrics.txns, {});
+  const count = (reply: Reply | OperationReply): number => {
+    if (reply.kind === "txn") return reply.responses.reduce((sum, each) => sum + count(each), 0);
+    if (reply.kind === "range") ranges.add(1);
+    if (reply.kind === "put") puts.add(1);
+    if (reply.kind === "deleteRange") deletes.add(1);
+    return 1;
+  };
+  return (reply) => {
+    if (!(reply instanceof Refusal) && count(reply) > 1) txns.add(1);
+  };
 }
 
 /** What a write is called: what it did to its one key, or "txn" when it changed several. */
@@ -82,6 +99,8 @@ export interface MemberMeters {
   readonly ranges: Counter;
   readonly leasesRenewed: Counter;
   readonly leasesExpired: Counter;
+  /** A transaction was answered that can only read. */
+  answered(reply: TxnReply | Refusal): void;
   /** One slice of history was read for watchers that are behind. */
   scanned(slice: Slice, seconds: number): void;
 }
@@ -95,6 +114,7 @@ export function memberMeters(registry: Registry): MemberMeters {
     ranges: registry.counter(metrics.ranges, {}),
     leasesRenewed: registry.counter(metrics.leasesRenewed, {}),
     leasesExpired: registry.counter(metrics.leasesExpired, {}),
+    answered: operationsCounted(registry),
     scanned({ matched, revisions, scanned }, seconds) {
       scanSeconds.observe(seconds);
       scanRevisions.observe(revisions);
