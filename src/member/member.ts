@@ -219,7 +219,9 @@ export class Member {
     this.#meters.ranges.add(1);
     const { clock } = this.#options;
     const { store } = this.#rooms;
-    return this.#guarded(() => readRange(query, store, clock, this.limits.sliceMsMax, signal));
+    const { sliceMsMax } = this.limits;
+    const isClosed = () => this.#closing !== undefined;
+    return this.#guarded(() => readRange(query, store, { clock, sliceMsMax, signal, isClosed }));
   }
 
   /** Whether a transaction can only read, so that nothing of it goes into the log. */
@@ -326,10 +328,10 @@ export class Member {
   #startTasks(): readonly Task[] {
     const { clock, logger } = this.#options;
     const retryable = (error: unknown) => isFull(error) || error instanceof LogFullError;
-    const task = (name: string, step: () => Promise<number>) =>
+    const task = (name: string, step: (signal: AbortSignal) => Promise<number>) =>
       new Task({ name, clock, logger, step, retryable, fatal: this.#fatal });
     return [
-      task("watch catch-up", () => this.#catchUpWatchers()),
+      task("watch catch-up", (signal) => this.#catchUpWatchers(signal)),
       task("lease expiry", () => this.#expireLeases()),
       task("log trim", () => this.#trimLog()),
       task("request timeout", () => this.#expireRequests()),
@@ -359,16 +361,17 @@ export class Member {
     }
   }
 
-  async #catchUpWatchers(): Promise<number> {
+  async #catchUpWatchers(signal: AbortSignal): Promise<number> {
     const { clock } = this.#options;
     const { watchers } = this.#rooms.store;
-    for (;;) {
+    while (!signal.aborted) {
       const started = clock.now();
       const slice = watchers.catchUp(deadline(clock, this.limits.sliceMsMax));
-      if (slice === undefined) return Infinity;
+      if (slice === undefined) break;
       this.#meters.scanned(slice, (clock.now() - started) / 1000);
       await clock.yield();
     }
+    return Infinity;
   }
 
   async #expireLeases(): Promise<number> {

@@ -13,16 +13,25 @@ import type { Store } from "../mvcc/store.ts";
 /** Keys in a range whose reader has left are not worth reading on. */
 export class AbandonedError extends Error {}
 
+/** How a range is read. */
+export interface Reading {
+  readonly clock: Clock;
+  /** How long a slice may hold the event loop. */
+  readonly sliceMsMax: number;
+  /** Aborts when the reader leaves. */
+  readonly signal: AbortSignal | undefined;
+  /** Whether the store may be read no more. */
+  readonly isClosed: () => boolean;
+}
+
 /**
- * Reads a range. Refusals: futureRevision, compacted. Rejects with AbandonedError when `signal`
- * aborts before it is done.
+ * Reads a range. Refusals: futureRevision, compacted, stopped. Rejects with AbandonedError when the
+ * reader leaves before it is done.
  */
 export async function readRange(
   query: RangeQuery,
   store: Store,
-  clock: Clock,
-  sliceMsMax: number,
-  signal: AbortSignal | undefined,
+  { clock, isClosed, signal, sliceMsMax }: Reading,
 ): Promise<RangeReply | Refusal> {
   const { revision } = query;
   if (revision > store.revision) return new Refusal("futureRevision");
@@ -35,6 +44,7 @@ export async function readRange(
   try {
     do {
       await clock.yield();
+      if (isClosed()) return new Refusal("stopped");
       if (signal?.aborted) throw new AbandonedError("the reader left");
     } while (!read.step(source, deadline(clock, sliceMsMax)));
     return answer(read, at);
