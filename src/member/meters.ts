@@ -30,6 +30,7 @@ export function commitMeters(registry: Registry): CommitMeters {
   const errors = labelled((op) => registry.counter(metrics.writeErrors, { op }));
   const seconds = labelled((op) => registry.histogram(metrics.writeSeconds, { op }));
   const deletes = registry.counter(metrics.deletes, {});
+  const txns = registry.counter(metrics.txns, {});
   const failures = registry.counter(metrics.proposalsFailed, {});
   const granted = registry.counter(metrics.leasesGranted, {});
   const revoked = registry.counter(metrics.leasesRevoked, {});
@@ -46,6 +47,7 @@ export function commitMeters(registry: Registry): CommitMeters {
       if (action.kind !== "revoke") return;
       revoked.add(1);
       deletes.add(action.changes.length);
+      if (action.changes.length > 1) txns.add(1);
     },
     failed(action) {
       const operation = operationOf(action);

@@ -209,7 +209,10 @@ export const metrics = {
     "etcd_mvcc_delete_total",
     "Deletions asked for, those of transactions included, and keys that went with their lease.",
   ),
-  txns: counter("etcd_mvcc_txn_total", "Transactions of more than one operation."),
+  txns: counter(
+    "etcd_mvcc_txn_total",
+    "Transactions of more than one operation, leases that went with several keys among them.",
+  ),
   events: counter("etcd_debugging_mvcc_events_total", "Events sent to watches."),
   watchStreams: gauge("etcd_debugging_mvcc_watch_stream_total", "Watch streams that are open."),
   leasesGranted: counter("etcd_debugging_lease_granted_total", "Leases granted."),

@@ -1,10 +1,10 @@
 /** A real etcd of one member, on a directory and ports of its own. */
 import fs from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import { KVDefinition } from "../../src/gen/etcdserverpb/rpc.ts";
 import type { EtcdTools } from "../setup/etcd.ts";
 import { CallError, Client } from "./client.ts";
+import { freePort } from "./port.ts";
 
 export interface Etcd extends AsyncDisposable {
   /** Where clients reach it, on 127.0.0.1. */
@@ -76,16 +76,4 @@ async function answering(port: number): Promise<void> {
   } finally {
     client.close();
   }
-}
-
-/** A port nobody listens on at the moment. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const listener = net.createServer();
-    listener.on("error", reject);
-    listener.listen(0, "127.0.0.1", () => {
-      const { port } = listener.address() as net.AddressInfo;
-      listener.close(() => resolve(port));
-    });
-  });
 }
