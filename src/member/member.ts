@@ -128,17 +128,18 @@ export class Member {
       fatal: fail,
     });
     options.onStep({ name: "term", done: 0, total: 0 });
-    opened = new Member(options, limits, rooms, deadlines, fail);
+    const member = new Member(options, limits, rooms, deadlines, fail);
     try {
-      await opened.#committer.begin();
+      await member.#committer.begin();
       if (failure !== undefined) throw failure;
     } catch (error) {
-      await opened.close();
+      await member.close();
       throw error;
     }
     for (const lease of rooms.store.leases.all()) deadlines.start(lease.id, lease.ttlSeconds);
-    opened.#tasks = opened.#startTasks();
-    return opened;
+    member.#tasks = member.#startTasks();
+    opened = member;
+    return member;
   }
 
   private constructor(
