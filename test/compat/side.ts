@@ -55,7 +55,7 @@ export class Side {
     const bytes = encode(requestType, this.#inTheirNames(request), extremes);
     return await this.#answer(path, bytes, (encoded) => {
       const response = decodeExactly<object>(responseType, encoded);
-      this.#nameLease(request, response);
+      if (method === "LeaseGrant") this.#nameLease(request, response);
       const plain = plainOf(response, this.identity);
       settleTies(method, request, plain);
       return plain;
