@@ -44,6 +44,11 @@ export interface DiskFile {
    */
   write(data: Uint8Array, offset: number): void;
   /**
+   * As `write`, off the main thread: for pieces so large that copying them holds the event loop.
+   * `data` must stay as it is, and the file open, until the promise has settled.
+   */
+  writeInBackground(data: Uint8Array, offset: number): Promise<void>;
+  /**
    * Makes content and length durable (fdatasync). After a rejection nothing is known of the file:
    * the kernel may have dropped the dirty pages and would report success next time, so it must not
    * be synced again or relied on ("fsyncgate", PostgreSQL 2018).

@@ -98,12 +98,26 @@ class PosixFile implements DiskFile {
     }
   }
 
+  async writeInBackground(data: Uint8Array, offset: number): Promise<void> {
+    let done = 0;
+    while (done < data.length) done += await this.#writeSome(data, done, offset + done);
+  }
+
   async sync(): Promise<void> {
     await synced(this.#descriptor, "sync", this.path, fs.fdatasync);
   }
 
   close(): void {
     attempt("close", this.path, () => fs.closeSync(this.#descriptor));
+  }
+
+  #writeSome(data: Uint8Array, from: number, offset: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.write(this.#descriptor, data, from, data.length - from, offset, (error, count) => {
+        if (error) reject(diskErrorOf(error, "write", this.path));
+        else resolve(count);
+      });
+    });
   }
 }
 

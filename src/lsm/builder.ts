@@ -1,10 +1,11 @@
 /** Writes one table: rows in, a file named by its hash out. The format is drawn in table.ts. */
 import { assert } from "../lib/assert.ts";
 import type { ByteString } from "../lib/bytes.ts";
-import { crc32, Sha256 } from "../lib/checksum.ts";
-import { type Disk, type DiskFile, removeIfThere } from "../lib/disk.ts";
+import { crc32 } from "../lib/checksum.ts";
+import type { Disk } from "../lib/disk.ts";
 import { BlockWriter } from "./block.ts";
 import { buildFilter, prefixHash } from "./filter.ts";
+import { Output } from "./output.ts";
 import {
   blockSeed,
   claimsToJson,
@@ -15,9 +16,6 @@ import {
   tailBytes,
 } from "./table.ts";
 import type { Schema, TableInfo } from "./tree.ts";
-
-/** Bytes that are gathered before they are written. */
-const chunkBytes = 2 ** 18;
 
 export interface BuilderOptions {
   readonly disk: Disk;
@@ -33,19 +31,12 @@ export interface BuilderOptions {
 
 export class TableBuilder {
   readonly #options: BuilderOptions;
-  readonly #file: DiskFile;
-  readonly #hasher = new Sha256();
+  readonly #output: Output;
   readonly #summary: ReturnType<Schema["summary"]>;
   readonly #block = new BlockWriter();
   readonly #index = new BlockWriter();
   readonly #place = Buffer.alloc(8);
   readonly #prefixes = new HashList();
-  readonly #chunk = Buffer.allocUnsafeSlow(chunkBytes);
-  #chunkUsed = 0;
-  /** Bytes of the file that left the chunk. */
-  #written = 0;
-  /** Bytes of the file that were synced. */
-  #settled = 0;
   #rows = 0;
   #deletions = 0;
   #first: ByteString = "";
@@ -58,12 +49,12 @@ export class TableBuilder {
   constructor(options: BuilderOptions) {
     this.#options = options;
     this.#summary = options.schema.summary();
-    this.#file = options.disk.create(options.temporaryPath);
+    this.#output = new Output(options.disk, options.temporaryPath);
   }
 
   /** Bytes of the closed blocks and the open one. */
   get bytes(): number {
-    return this.#offset + this.#block.size;
+    return this.#output.bytes + this.#block.size;
   }
 
   /** Adds a row; its key is after all before it, its value as in RowView. DiskError. */
@@ -98,43 +89,28 @@ export class TableBuilder {
       summary: this.#summary.result(),
     };
     this.#writeParts(claims);
-    this.#flush();
-    const { directory, disk, temporaryPath } = this.#options;
-    const hash = this.#hasher.digest();
-    await this.#file.sync();
-    disk.rename(temporaryPath, tablePath(directory, hash));
-    this.#file.close();
-    return { ...claims, hash, bytes: this.#written };
+    const { directory } = this.#options;
+    return { ...claims, ...(await this.#output.finish((hash) => tablePath(directory, hash))) };
   }
 
-  /**
-   * Syncs what was written since the last time, if it is worth it. It will be synced in the end
-   * anyway; but the syncs of others, such as the log's, would wait behind the whole table.
-   */
-  async settle(): Promise<void> {
-    if (this.#written === this.#settled) return;
-    this.#settled = this.#written;
-    await this.#file.sync();
+  /** See Output.settle. */
+  settle(): Promise<void> {
+    return this.#output.settle();
   }
 
   /** Removes what there is of the file. */
-  abandon(): void {
-    this.#file.close();
-    removeIfThere(this.#options.disk, this.#options.temporaryPath);
-  }
-
-  get #offset(): number {
-    return this.#written + this.#chunkUsed;
+  abandon(): Promise<void> {
+    return this.#output.abandon();
   }
 
   #closeBlock(): void {
-    const offset = this.#offset;
+    const offset = this.#output.bytes;
     const block = this.#block.close(blockSeed(this.#options.salt, offset));
     assert(offset + block.length < 2 ** 32, "a table has less than 4 GiB");
     this.#place.writeUInt32LE(offset, 0);
     this.#place.writeUInt32LE(block.length, 4);
     this.#hasUnindexed = true;
-    this.#write(block);
+    this.#output.add(block);
   }
 
   #indexBlock(upTo: ByteString): void {
@@ -144,7 +120,7 @@ export class TableBuilder {
 
   #writeParts(claims: TableClaims): void {
     const { salt } = this.#options;
-    const index = this.#index.close(blockSeed(salt, this.#offset));
+    const index = this.#index.close(blockSeed(salt, this.#output.bytes));
     const filter = buildFilter(this.#prefixes.hashes);
     const info = Buffer.from(JSON.stringify(claimsToJson(claims)));
     const tail = Buffer.alloc(tailBytes);
@@ -156,25 +132,7 @@ export class TableBuilder {
     tail.writeUInt32LE(tableFormat, 20);
     tail.writeUInt32LE(crc32(tail.subarray(0, 24)), 24);
     tableMagic.copy(tail, 28);
-    for (const part of [index, filter, info, tail]) this.#write(part);
-  }
-
-  #write(bytes: Buffer): void {
-    let from = 0;
-    while (from < bytes.length) {
-      const count = bytes.copy(this.#chunk, this.#chunkUsed, from);
-      from += count;
-      this.#chunkUsed += count;
-      if (this.#chunkUsed === chunkBytes) this.#flush();
-    }
-  }
-
-  #flush(): void {
-    const bytes = this.#chunk.subarray(0, this.#chunkUsed);
-    this.#hasher.update(bytes);
-    this.#file.write(bytes, this.#written);
-    this.#written += bytes.length;
-    this.#chunkUsed = 0;
+    for (const part of [index, filter, info, tail]) this.#output.add(part);
   }
 }
 

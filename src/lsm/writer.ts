@@ -93,7 +93,7 @@ export class RunWriter {
       }
       if (tables.length > 0) await disk.syncDirectory(directory);
     } catch (error) {
-      draft.abandon();
+      await draft.abandon();
       for (const { hash } of tables) removeIfThere(disk, tablePath(directory, hash));
       throw error;
     }
@@ -142,8 +142,8 @@ class Draft {
     await this.#builder?.settle();
   }
 
-  abandon(): void {
-    this.#builder?.abandon();
+  async abandon(): Promise<void> {
+    await this.#builder?.abandon();
   }
 
   #start(): TableBuilder {

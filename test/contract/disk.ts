@@ -45,6 +45,20 @@ function filesContract(on: (truth: string, work: Work) => void): void {
     file.close();
   });
 
+  on("what is written in the background is there once that is done", async (disk, root) => {
+    const file = disk.create(`${root}/a`);
+    const data = Buffer.alloc(300_000, "0123456789");
+    await Promise.all([
+      file.writeInBackground(data.subarray(0, 200_001), 0),
+      file.writeInBackground(data.subarray(200_001), 200_001),
+    ]);
+    await file.writeInBackground(Buffer.from("!"), 7);
+    await file.sync();
+    file.close();
+    data.write("!", 7);
+    expect(readWhole(disk, `${root}/a`)?.equals(data)).toBe(true);
+  });
+
   on("a file is created once, and only one that is there is opened", (disk, root) => {
     disk.create(`${root}/a`).close();
     expect(codeOf(() => disk.create(`${root}/a`))).toBe("EEXIST");

@@ -141,7 +141,7 @@ export class SimDisk implements Disk {
     if (!this.#directories.has(path)) throw new DiskError("ENOENT", "syncDirectory", path);
     const upTo = this.#changes.get(path)?.length ?? 0;
     const made = [...this.#directories].filter((at) => splitPath(at).directory === path);
-    await this.#settle();
+    await this.settle();
     if (this.#options.skipSync?.(call)) return;
     const changes = this.#changes.get(path) ?? [];
     for (const change of changes.splice(0, upTo)) applyChange(this.#durable, change);
@@ -260,7 +260,7 @@ export class SimDisk implements Disk {
     });
     const wanted = new Set(inode.dirty);
     const image = Buffer.from(inode.bytes);
-    await this.#settle();
+    await this.settle();
     if (this.#options.skipSync?.(call)) return;
     const grown = Buffer.alloc(Math.max(image.length, inode.synced.length));
     inode.synced.copy(grown);
@@ -287,7 +287,8 @@ export class SimDisk implements Disk {
     return call;
   }
 
-  async #settle(): Promise<void> {
+  /** @internal for SimFile. Resolves when what is done in the background is done. */
+  async settle(): Promise<void> {
     await this.#options.delay?.();
     if (!this.#powered) await new Promise<never>(() => undefined);
   }
@@ -332,6 +333,12 @@ class SimFile implements DiskFile {
     assert(this.#writable, "a file opened for reading is not written");
     assert(!this.#closed, "a file that is closed is not written");
     this.#disk.write(this.path, this.#inode, data, offset);
+  }
+
+  /** Takes the data as late as it may, so that whoever changes it too early is found out. */
+  async writeInBackground(data: Uint8Array, offset: number): Promise<void> {
+    await this.#disk.settle();
+    this.write(data, offset);
   }
 
   async sync(): Promise<void> {
