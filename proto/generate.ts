@@ -43,6 +43,26 @@ function writeLong(writer: BinaryWriter, value: number): void {
     replacement: "writeLong(writer.uint32($1), $2);",
   },
   {
+    why: `Of a tag of more than 32 bits the reader returns the lower ones, which may look like a known
+      field's; its slower way of reading tags refuses it.`,
+    pattern: /const tag = reader\.uint32\(\);/g,
+    replacement: "const tag = readTag(reader);",
+  },
+  {
+    why: "What the rewrite above calls.",
+    pattern: /^interface MessageFns<T> \{/m,
+    replacement: `function readTag(reader: BinaryReader): number {
+  const start = reader.pos;
+  const tag = reader.uint32();
+  if (reader.pos - start < 5) return tag;
+  reader.pos = start;
+  const [field, type] = reader.tag();
+  return field * 8 + type;
+}
+
+$&`,
+  },
+  {
     why: `A field number of 0 or a stray end of group ends decoding without an error: the rest of
       the message would be lost in silence.`,
     pattern: /if \(\(tag & 7\) === 4 \|\| tag === 0\) \{\n *break;\n/g,

@@ -151,6 +151,8 @@ describe("malformed", () => {
     ["a varint that is cut", "2080"],
     ["a fixed number that is cut", "a10601"],
     ["an unknown field that is cut", "fa0105"],
+    ["a tag of more than 32 bits that looks like a known field", "8a80808010 016b"],
+    ["a tag of 64 bits", "a8ffffffffffffffff01 01"],
   ])("%s is an error", (_, bytes) => {
     expect(() => RangeRequest.decode(hex(bytes))).toThrow();
   });

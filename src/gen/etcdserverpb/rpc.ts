@@ -497,7 +497,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseResponseHeader();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -620,7 +620,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRangeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -774,7 +774,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRangeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -869,7 +869,7 @@ export const PutRequest: MessageFns<PutRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePutRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -961,7 +961,7 @@ export const PutResponse: MessageFns<PutResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePutResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1024,7 +1024,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeleteRangeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1095,7 +1095,7 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeleteRangeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1171,7 +1171,7 @@ export const RequestOp: MessageFns<RequestOp> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRequestOp();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1258,7 +1258,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseResponseOp();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1360,7 +1360,7 @@ export const Compare: MessageFns<Compare> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCompare();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1479,7 +1479,7 @@ export const TxnRequest: MessageFns<TxnRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTxnRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1550,7 +1550,7 @@ export const TxnResponse: MessageFns<TxnResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTxnResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1618,7 +1618,7 @@ export const CompactionRequest: MessageFns<CompactionRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCompactionRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1675,7 +1675,7 @@ export const CompactionResponse: MessageFns<CompactionResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCompactionResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1732,7 +1732,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1840,7 +1840,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchCreateRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1955,7 +1955,7 @@ export const WatchCancelRequest: MessageFns<WatchCancelRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchCancelRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2001,7 +2001,7 @@ export const WatchProgressRequest: MessageFns<WatchProgressRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchProgressRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -2072,7 +2072,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2180,7 +2180,7 @@ export const LeaseGrantRequest: MessageFns<LeaseGrantRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseGrantRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2246,7 +2246,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseGrantResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2319,7 +2319,7 @@ export const LeaseRevokeRequest: MessageFns<LeaseRevokeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseRevokeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2368,7 +2368,7 @@ export const LeaseRevokeResponse: MessageFns<LeaseRevokeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseRevokeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2417,7 +2417,7 @@ export const LeaseKeepAliveRequest: MessageFns<LeaseKeepAliveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseKeepAliveRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2472,7 +2472,7 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseKeepAliveResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2540,7 +2540,7 @@ export const LeaseTimeToLiveRequest: MessageFns<LeaseTimeToLiveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseTimeToLiveRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2609,7 +2609,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseTimeToLiveResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2687,7 +2687,7 @@ export const LeaseLeasesRequest: MessageFns<LeaseLeasesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseLeasesRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -2728,7 +2728,7 @@ export const LeaseStatus: MessageFns<LeaseStatus> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseStatus();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2780,7 +2780,7 @@ export const LeaseLeasesResponse: MessageFns<LeaseLeasesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseLeasesResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2849,7 +2849,7 @@ export const Member: MessageFns<Member> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMember();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2933,7 +2933,7 @@ export const MemberAddRequest: MessageFns<MemberAddRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberAddRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2996,7 +2996,7 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberAddResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3061,7 +3061,7 @@ export const MemberRemoveRequest: MessageFns<MemberRemoveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberRemoveRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3113,7 +3113,7 @@ export const MemberRemoveResponse: MessageFns<MemberRemoveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberRemoveResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3173,7 +3173,7 @@ export const MemberUpdateRequest: MessageFns<MemberUpdateRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberUpdateRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3233,7 +3233,7 @@ export const MemberUpdateResponse: MessageFns<MemberUpdateResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberUpdateResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3290,7 +3290,7 @@ export const MemberListRequest: MessageFns<MemberListRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberListRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3342,7 +3342,7 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberListResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3399,7 +3399,7 @@ export const MemberPromoteRequest: MessageFns<MemberPromoteRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberPromoteRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3451,7 +3451,7 @@ export const MemberPromoteResponse: MessageFns<MemberPromoteResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberPromoteResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3514,7 +3514,7 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlarmRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3582,7 +3582,7 @@ export const AlarmMember: MessageFns<AlarmMember> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlarmMember();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3642,7 +3642,7 @@ export const AlarmResponse: MessageFns<AlarmResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlarmResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3696,7 +3696,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatusRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -3787,7 +3787,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatusResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3935,7 +3935,7 @@ export const DowngradeInfo: MessageFns<DowngradeInfo> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDowngradeInfo();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3989,7 +3989,7 @@ export const DefragmentRequest: MessageFns<DefragmentRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDefragmentRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -4030,7 +4030,7 @@ export const DefragmentResponse: MessageFns<DefragmentResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDefragmentResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4076,7 +4076,7 @@ export const HashRequest: MessageFns<HashRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -4120,7 +4120,7 @@ export const HashResponse: MessageFns<HashResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4177,7 +4177,7 @@ export const HashKVRequest: MessageFns<HashKVRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashKVRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4235,7 +4235,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashKVResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4305,7 +4305,7 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSnapshotRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -4355,7 +4355,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSnapshotResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4428,7 +4428,7 @@ export const MoveLeaderRequest: MessageFns<MoveLeaderRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMoveLeaderRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4477,7 +4477,7 @@ export const MoveLeaderResponse: MessageFns<MoveLeaderResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMoveLeaderResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4529,7 +4529,7 @@ export const DowngradeRequest: MessageFns<DowngradeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDowngradeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4589,7 +4589,7 @@ export const DowngradeResponse: MessageFns<DowngradeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDowngradeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4866,6 +4866,15 @@ function longToNumber(int64: bigint | string): number {
 function writeLong(writer: BinaryWriter, value: number): void {
   if (value >= 0 && value <= 0xffffffff) writer.uint32(value);
   else writer.int64(value);
+}
+
+function readTag(reader: BinaryReader): number {
+  const start = reader.pos;
+  const tag = reader.uint32();
+  if (reader.pos - start < 5) return tag;
+  reader.pos = start;
+  const [field, type] = reader.tag();
+  return field * 8 + type;
 }
 
 interface MessageFns<T> {

@@ -82,7 +82,7 @@ export const KeyValue: MessageFns<KeyValue> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseKeyValue();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -177,7 +177,7 @@ export const Event: MessageFns<Event> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseEvent();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = readTag(reader);
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -230,6 +230,15 @@ function longToNumber(int64: bigint | string): number {
 function writeLong(writer: BinaryWriter, value: number): void {
   if (value >= 0 && value <= 0xffffffff) writer.uint32(value);
   else writer.int64(value);
+}
+
+function readTag(reader: BinaryReader): number {
+  const start = reader.pos;
+  const tag = reader.uint32();
+  if (reader.pos - start < 5) return tag;
+  reader.pos = start;
+  const [field, type] = reader.tag();
+  return field * 8 + type;
 }
 
 interface MessageFns<T> {
