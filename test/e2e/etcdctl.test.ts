@@ -1,17 +1,9 @@
 /** Every command of etcdctl that is served, with real etcd beside it: both print the same. */
 import { expect, test } from "bun:test";
-import { etcdTools, newestEtcdTools } from "../setup/etcd.ts";
-import { Pair } from "./pair.ts";
+import { Pair, versions } from "./pair.ts";
 
-/** The etcdctl of this machine and, where it could be had, a newer one; each with its etcd. */
-const toolsets = new Map([etcdTools(), newestEtcdTools()].map((tools) => [tools.version, tools]));
-const versions = [...toolsets.keys()];
 const timeoutMs = 60_000;
 const formats = ["simple", "json", "fields"];
-
-async function startPair(version: string): Promise<Pair> {
-  return await Pair.start(toolsets.get(version) ?? etcdTools());
-}
 
 /** A transaction as etcdctl reads it: comparisons, what to do if they hold, and if not. */
 function txn(compares: readonly string[], success: readonly string[], failure: readonly string[]) {
@@ -21,7 +13,7 @@ function txn(compares: readonly string[], success: readonly string[], failure: r
 test.each(versions)(
   "etcdctl %s puts",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     for (const format of formats) {
       const form = ["-w", format];
       await pair.same([...form, "put", "key", "value"]);
@@ -52,7 +44,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s gets",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     for (const words of ["b 1", "a 3", "c 2", "ab x", "a 4", "d 0", "b 9", "a/1 v", "a/2 v"]) {
       await pair.same(["put", ...words.split(" ")]);
     }
@@ -101,7 +93,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s deletes",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     const keys = ["a", "a1", "a2", "b", "c", "d"];
     const puts = keys.map((key) => `put ${key} ${key}`);
     const fill = async () => await pair.same(["txn"], txn([], puts, []));
@@ -131,7 +123,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s compares and acts in transactions",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     await pair.same(["put", "other", "v"]);
     for (const value of ["1", "2", "3"]) await pair.same(["put", "key", value]);
     const operands = { value: "2", version: "3", create: "3", mod: "5" };
@@ -174,7 +166,7 @@ const lastPut: Readonly<Record<string, string>> = {
 test.each(versions)(
   "etcdctl %s watches",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     for (const words of ["a 1", "a 2", "ab 3"]) await pair.same(["put", ...words.split(" ")]);
     await pair.same(["del", "a"]);
     await pair.same(["put", "end", "last"]);
@@ -200,7 +192,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s watches what happens now",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     await pair.sameSession(["watch", "a", "--prefix", "--prev-kv"], async (session, side) => {
       await side.watching(1);
       for (const words of ["put a 1", "put b 2", "put a 3", "put ab 4", "del a --prefix"]) {
@@ -215,7 +207,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s watches interactively, and asks for progress",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     await pair.same(["put", "a", "first"]);
     await pair.same(["put", "b", "second"]);
     await pair.sameSession(["watch", "-i"], async (session) => {
@@ -234,7 +226,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s grants, keeps and revokes leases",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     await pair.grant("one", 5000);
     await pair.grant("two", 9000);
     await pair.grant("three", 100);
@@ -273,7 +265,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s compacts",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     for (let put = 0; put < 20; put++) await pair.same(["put", `k${put % 3}`, `${put}`]);
     await pair.same(["compaction", "5"]);
     await pair.same(["compaction", "15", "--physical"]);
@@ -294,7 +286,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s asks for health and defragments",
   async (version) => {
-    await using pair = await startPair(version);
+    await using pair = await Pair.start(version);
     await pair.same(["put", "key", "value"]);
     for (const format of formats) await pair.same(["endpoint", "health", "-w", format]);
     await pair.same(["endpoint", "health", "--cluster"]);

@@ -4,10 +4,19 @@
  * by names, because each side chooses its own ids.
  */
 import { expect } from "bun:test";
-import type { EtcdTools } from "../setup/etcd.ts";
+import { must } from "../../src/lib/assert.ts";
+import { type EtcdTools, etcdTools, newestEtcdTools } from "../setup/etcd.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { Etcdctl, type Session } from "../support/etcdctl.ts";
 import { type Finished, startT4, temporaryDirectory } from "../support/t4.ts";
+
+/** The etcdctl of this machine and, where it could be had, a newer one; each with its etcd. */
+const toolsets = new Map([etcdTools(), newestEtcdTools()].map((tools) => [tools.version, tools]));
+export const versions = [...toolsets.keys()];
+
+export function toolsOf(version: string): EtcdTools {
+  return must(toolsets.get(version), "a version is one of those there are");
+}
 
 /** One of the two. */
 export class Side {
@@ -39,8 +48,9 @@ export class Pair implements AsyncDisposable {
   readonly t4: Side;
   readonly #resources: AsyncDisposableStack;
 
-  /** Starts both, to be driven by the etcdctl of `tools`. */
-  static async start(tools: EtcdTools): Promise<Pair> {
+  /** Starts both, to be driven by the etcdctl of that version. */
+  static async start(version: string): Promise<Pair> {
+    const tools = toolsOf(version);
     await using resources = new AsyncDisposableStack();
     const directory = resources.use(temporaryDirectory());
     // Without peers there is nobody to wait for: an election may be quick.

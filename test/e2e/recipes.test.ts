@@ -3,13 +3,10 @@
  * of a member.
  */
 import { expect, test } from "bun:test";
-import { etcdTools, newestEtcdTools } from "../setup/etcd.ts";
 import { Etcdctl, type Session } from "../support/etcdctl.ts";
 import { startT4, temporaryDirectory } from "../support/t4.ts";
-import { Pair } from "./pair.ts";
+import { Pair, toolsOf, versions } from "./pair.ts";
 
-const toolsets = new Map([etcdTools(), newestEtcdTools()].map((tools) => [tools.version, tools]));
-const versions = [...toolsets.keys()];
 const timeoutMs = 60_000;
 
 interface Rig extends AsyncDisposable {
@@ -23,7 +20,7 @@ async function startRig(version: string): Promise<Rig> {
   const t4 = resources.use(await startT4(directory.path, ["--node-id", "here"]));
   const started = resources.move();
   return {
-    etcdctl: new Etcdctl(toolsets.get(version) ?? etcdTools(), t4.endpoint),
+    etcdctl: new Etcdctl(toolsOf(version), t4.endpoint),
     endpoint: t4.endpoint,
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
@@ -95,7 +92,7 @@ test.each(versions)(
 test.each(versions)(
   "etcdctl %s mirrors to and from real etcd",
   async (version) => {
-    await using pair = await Pair.start(toolsets.get(version) ?? etcdTools());
+    await using pair = await Pair.start(version);
     for (const [from, to] of [
       [pair.etcd, pair.t4],
       [pair.t4, pair.etcd],
