@@ -1,21 +1,14 @@
 /** The write path: what shares a sync, who waits for what, and what a failure is answered with. */
 import { describe, expect, test } from "bun:test";
-import { silent } from "../../src/lib/logger.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
-import { Registry } from "../../src/lib/registry.ts";
-import { Committer } from "../../src/member/commit.ts";
 import { defaultSettings, type Limits, limitsOf } from "../../src/member/limits.ts";
-import { commitMeters } from "../../src/member/meters.ts";
-import { recover } from "../../src/member/recover.ts";
 import type { Command } from "../../src/model/command.ts";
-import { termOf } from "../../src/model/revision.ts";
-import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, SimDisk } from "../sim/disk.ts";
 import {
-  dataDirectory,
   Gate,
   gist,
   openMember,
+  openWritePath,
   pairsOf,
   putOf,
   until,
@@ -208,34 +201,11 @@ test("a write that is not settled after 7 s is answered as unknown, and still la
 });
 
 describe("a queue that is full refuses, and takes more when it has drained:", () => {
-  /** A write path with room for few. */
+  /** A write path with room for few, whose syncs are held back. */
   async function narrow(given: Partial<Limits>) {
     const gate = new Gate();
-    const limits = { ...limitsOf(defaultSettings), ...given };
     const disk = new SimDisk({ delay: gate.delay });
-    const clock = new SimClock();
-    const registry = new Registry();
-    const fatal = (error: unknown) => {
-      throw error;
-    };
-    const { log, store, tree } = await recover({
-      dataDirectory,
-      limits,
-      disk,
-      clock,
-      random: new SeededRandom(1),
-      logger: silent,
-      registry,
-      onStep: () => undefined,
-      wakeWatchers: () => undefined,
-      leaseChanged: () => undefined,
-      checkpointed: () => undefined,
-      fatal,
-    });
-    const meters = commitMeters(registry);
-    const term = termOf(1);
-    const committer = new Committer({ clock, limits, log, meters, store, term, tree, fatal });
-    await committer.begin();
+    const { committer } = await openWritePath(disk, { ...limitsOf(defaultSettings), ...given });
     gate.close();
     return { committer, gate };
   }

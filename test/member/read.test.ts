@@ -1,39 +1,38 @@
 /** The read path: a large range is read in slices, at one revision, whatever happens meanwhile. */
 import { expect, test } from "bun:test";
-import type { Member } from "../../src/member/member.ts";
-import { AbandonedError } from "../../src/member/read.ts";
+import { defaultSettings, limitsOf } from "../../src/member/limits.ts";
+import { AbandonedError, readRange } from "../../src/member/read.ts";
 import { Refusal } from "../../src/model/refusal.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { wholeQuery } from "./book.ts";
-import { gist, openMember, pairsOf, putOf, tableBytes, whilePassing } from "./rig.ts";
+import {
+  gist,
+  openMember,
+  openWritePath,
+  pairsOf,
+  putOf,
+  tableBytes,
+  told,
+  whilePassing,
+} from "./rig.ts";
 
 const everything = { key: "\0", end: "\0" };
 const keys = 3000;
 const settings = { memtableBytesMax: 65_536 };
 
+const manyPuts = Array.from({ length: keys }, (_, at) => putOf(`${at}`.padStart(4, "0"), `${at}`));
+
 /** A member with many keys, on a clock on which a slice is over after a look or two. */
 async function slicingMember() {
   const clock = new SimClock(0, 1);
   const rig = await openMember(new SimDisk(), { clock, settings });
-  const puts = Array.from({ length: keys }, (_, at) =>
-    rig.member.propose(putOf(`${at}`.padStart(4, "0"), `${at}`)),
-  );
-  await Promise.all(puts);
+  await Promise.all(manyPuts.map((put) => rig.member.propose(put)));
   return rig;
 }
 
-/** What `slicingMember` holds. */
+/** What they make. */
 const expected = Array.from({ length: keys }, (_, at) => `${`${at}`.padStart(4, "0")}=${at}`);
-
-/** Deletes every key and compacts to the end, while `work` is under way. */
-async function churn(member: Member, clock: SimClock): Promise<void> {
-  await member.propose({ kind: "deleteRange", range: everything, previous: false });
-  await member.propose(putOf("after", "1"));
-  expect(gist(await whilePassing(clock, member.compact(member.revision, true)))).toBe(
-    member.revision,
-  );
-}
 
 test("a large range lets writes pass, and shows the revision at which it began", async () => {
   const { member } = await slicingMember();
@@ -51,16 +50,29 @@ test("a large range lets writes pass, and shows the revision at which it began",
 });
 
 test("a large range is read to its end when compaction passes its revision", async () => {
-  const { clock, member } = await slicingMember();
-  const { revision } = member;
-  let isDone = false;
-  const read = pairsOf(member).finally(() => {
-    isDone = true;
-  });
-  await churn(member, clock);
-  expect(isDone).toBe(true);
-  expect(await read).toEqual(expected);
-  expect(await pairsOf(member, revision)).toBe("compacted");
+  const limits = limitsOf(defaultSettings);
+  const { clock, committer, store, tree } = await openWritePath(new SimDisk(), limits);
+  await Promise.all(manyPuts.map((put) => committer.propose(put)));
+  const pause = Promise.withResolvers<void>();
+  let pauses = 0;
+  const pausing = new SimClock(0, 1);
+  pausing.yield = () => {
+    pauses++;
+    return pause.promise;
+  };
+  const { sliceMsMax } = limits;
+  const isClosed = () => false;
+  const reading = { clock: pausing, sliceMsMax, signal: undefined, isClosed };
+  const read = readRange(wholeQuery(everything, 0), store, reading);
+  expect(pauses).toBe(1);
+  await committer.propose({ kind: "deleteRange", range: everything, previous: false });
+  await committer.propose({ kind: "compact", revision: store.revision });
+  committer.seal();
+  await whilePassing(clock, tree.major());
+  expect(told(await readRange(wholeQuery(everything, 0), store, reading))).toEqual([]);
+  pause.resolve();
+  expect(told(await read)).toEqual(expected);
+  expect(pauses).toBeGreaterThan(2);
 });
 
 test("what a range holds back from compaction goes when its reader has left", async () => {

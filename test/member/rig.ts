@@ -2,11 +2,15 @@
 import { silent } from "../../src/lib/logger.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { Registry } from "../../src/lib/registry.ts";
-import { defaultSettings, type Settings } from "../../src/member/limits.ts";
+import { Committer } from "../../src/member/commit.ts";
+import { defaultSettings, type Limits, type Settings } from "../../src/member/limits.ts";
 import { Member, type MemberOptions } from "../../src/member/member.ts";
+import { commitMeters } from "../../src/member/meters.ts";
+import { recover } from "../../src/member/recover.ts";
 import type { PutCommand } from "../../src/model/command.ts";
 import { Refusal } from "../../src/model/refusal.ts";
-import type { Reply } from "../../src/model/reply.ts";
+import type { RangeReply, Reply } from "../../src/model/reply.ts";
+import { termOf } from "../../src/model/revision.ts";
 import { SimClock } from "../sim/clock.ts";
 import type { SimDisk, SimDiskOptions } from "../sim/disk.ts";
 import { wholeQuery } from "./book.ts";
@@ -58,6 +62,35 @@ export async function openMember(
     }),
   );
   return { member, clock, disk, fatals };
+}
+
+/** The rooms of a member with a write path, and none of its background jobs. */
+export async function openWritePath(disk: SimDisk, limits: Limits) {
+  const registry = new Registry();
+  const fatal = (error: unknown) => {
+    throw error;
+  };
+  const clock = new SimClock();
+  const rooms = await recover({
+    dataDirectory,
+    limits,
+    disk,
+    clock,
+    random: new SeededRandom(1),
+    logger: silent,
+    registry,
+    onStep: () => undefined,
+    wakeWatchers: () => undefined,
+    leaseChanged: () => undefined,
+    checkpointed: () => undefined,
+    fatal,
+  });
+  const { log, store, tree } = rooms;
+  const meters = commitMeters(registry);
+  const term = termOf(log.position.term + 1);
+  const committer = new Committer({ clock, limits, log, meters, store, term, tree, fatal });
+  await committer.begin();
+  return { ...rooms, clock, committer };
 }
 
 /** Holds syncs back until it is told to let them through. */
@@ -129,7 +162,11 @@ export function gist(answer: Reply | Refusal): string | number {
 
 /** The pairs of a range as "key=value", at a revision or now. */
 export async function pairsOf(member: Member, revision = 0): Promise<string[] | string> {
-  const reply = await member.range(wholeQuery({ key: "\0", end: "\0" }, revision));
+  return told(await member.range(wholeQuery({ key: "\0", end: "\0" }, revision)));
+}
+
+/** What a range was answered with: the kind of a refusal, or the pairs as "key=value". */
+export function told(reply: RangeReply | Refusal): string[] | string {
   if (reply instanceof Refusal) return reply.kind;
   return reply.kvs.map(({ key, value }) => `${key}=${Buffer.from(value).toString("latin1")}`);
 }
