@@ -25,6 +25,8 @@ const keyBytesMin = 128;
 /** What of a row can be asked while standing on it. */
 export interface RowView {
   readonly key: ByteString;
+  /** The key without its first bytes: cheaper than the key where not all of it is needed. */
+  keyFrom(from: number): ByteString;
   /** The bytes that hold the value, from `start` up to `end`. */
   readonly bytes: Buffer;
   /** -1 for a deletion. */
@@ -147,6 +149,7 @@ export class BlockCursor implements RowView {
   #keyAt = 0;
   /** How many bytes the last comparison found equal. */
   #common = 0;
+  #matched = 0;
   /** The bytes of the key, unless #target is set: then what the key shares is still to be taken. */
   #keyBytes = nothing;
   #target: ByteString | undefined;
@@ -168,6 +171,18 @@ export class BlockCursor implements RowView {
       this.#key = this.#keyBytes.toString("latin1", 0, this.#shared + this.#unshared);
     }
     return this.#key;
+  }
+
+  keyFrom(from: number): ByteString {
+    const unsharedFrom = from - this.#shared;
+    if (unsharedFrom < 0) return this.key.slice(from);
+    const at = this.#keyAt;
+    return this.bytes.toString("latin1", at + unsharedFrom, at + this.#unshared);
+  }
+
+  /** How many bytes of its target the row that `seek` moved to begins with. */
+  get matched(): number {
+    return this.#matched;
   }
 
   /** Moves to the next row; false after the last. */
@@ -198,6 +213,9 @@ export class BlockCursor implements RowView {
       // Whatever this row shares with the one before, it shares with target.
       this.#target = target;
       this.#key = undefined;
+      // A restart shares more than it says.
+      if (shared === 0 && matched > 0) this.#isBefore(target, 0);
+      this.#matched = shared > 0 && shared < matched ? shared : shared + this.#common;
       return true;
     }
     this.#target = undefined;

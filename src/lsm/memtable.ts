@@ -176,6 +176,10 @@ export class MemtableCursor implements RowView {
     this.#arena = arena;
   }
 
+  keyFrom(from: number): ByteString {
+    return this.key.slice(from);
+  }
+
   /** Moves to the next row; false after the last. */
   next(): boolean {
     this.#at++;

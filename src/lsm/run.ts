@@ -60,6 +60,10 @@ export class RunCursor implements Source {
     return this.#rows.key;
   }
 
+  keyFrom(from: number): ByteString {
+    return this.#rows.keyFrom(from);
+  }
+
   get bytes(): Buffer {
     return this.#rows.bytes;
   }
@@ -85,30 +89,34 @@ export class RunCursor implements Source {
   }
 
   seek(target: ByteString): boolean {
-    return this.#seekTable(this.#run.tableAt(target), target);
+    const at = this.#run.tableAt(target);
+    const table = this.#run.tables[at];
+    if (table === undefined || !this.#openBlockOf(table, at, target)) return false;
+    return this.#rows.seek(target) || this.next();
   }
 
   /**
-   * Moves to the first row of `run` at or after `target`. May say false where that row does not
-   * begin with the prefix of `target` that has this hash.
+   * Moves to the first row of `run` at or after `target`; true when its key begins with the first
+   * `length` bytes of target. `hash` is that of the prefix that the schema cuts from such keys.
    */
-  find(run: Run, target: ByteString, hash: number): boolean {
+  find(run: Run, target: ByteString, length: number, hash: number): boolean {
     const at = run.tableAt(target);
     const table = run.tables[at];
     if (table === undefined || !filterMayHave(table.filter, hash)) return false;
     this.#run = run;
-    return this.#seekTable(at, target);
+    if (!this.#openBlockOf(table, at, target)) return false;
+    if (this.#rows.seek(target)) return this.#rows.matched >= length;
+    return this.next() && this.key.startsWith(target.slice(0, length));
   }
 
-  #seekTable(at: number, target: ByteString): boolean {
-    const table = this.#run.tables[at];
-    if (table === undefined) return false;
+  /** Opens the block that has the first row at or after `target`, or ends right before it. */
+  #openBlockOf(table: Table, at: number, target: ByteString): boolean {
     this.#at = at;
     this.#index.open(table.index);
     // The table's last key is at or after target, so one of its blocks ends there or later.
     if (!this.#index.seek(target)) return false;
     this.#openBlock();
-    return this.#rows.seek(target) || this.next();
+    return true;
   }
 
   #openBlock(): void {

@@ -119,8 +119,10 @@ const runsPerFanoutMax = 8;
 /** Runs smaller than this part of a memtable count as this big when merges are chosen. */
 const runShareMin = 1 / 16;
 
-export interface Row {
-  readonly key: ByteString;
+/** A row found by the prefix of its key. */
+export interface Found {
+  /** What follows the prefix. */
+  readonly suffix: ByteString;
   readonly value: Uint8Array;
 }
 
@@ -235,7 +237,7 @@ export class Tree<P> implements Sources {
     }
     const finder = this.#finder;
     for (const run of this.#live.runs) {
-      if (!finder.find(run, key, hash) || finder.key !== key) continue;
+      if (!finder.find(run, key, key.length, hash) || finder.keyFrom(key.length) !== "") continue;
       return finder.start < 0 ? undefined : finder.bytes.subarray(finder.start, finder.end);
     }
     return undefined;
@@ -246,17 +248,19 @@ export class Tree<P> implements Sources {
    * must be the one the schema cuts from such rows. The newest source that has one is believed: of
    * the rows of one prefix, those put later must sort earlier. CorruptionError.
    */
-  first(from: ByteString, prefixLength: number): Row | undefined {
-    const prefix = from.slice(0, prefixLength);
-    const hash = prefixHash(prefix, prefixLength);
-    const found = this.#firstInMemory(from, prefix, hash) ?? this.#firstInRuns(from, prefix, hash);
+  first(from: ByteString, prefixLength: number): Found | undefined {
+    const hash = prefixHash(from, prefixLength);
+    const found =
+      this.#firstInMemory(from, prefixLength, hash) ?? this.#firstInRuns(from, prefixLength, hash);
     if (found === undefined) return undefined;
-    const { bytes, end, key, start } = found;
-    if (start >= 0) return { key, value: bytes.subarray(start, end) };
+    const { bytes, end, start } = found;
+    if (start >= 0) {
+      return { suffix: found.keyFrom(prefixLength), value: bytes.subarray(start, end) };
+    }
     // It hides a row, and which one comes next only all sources together can tell.
     const rows = this.scan(from);
-    return rows.next() && rows.key.startsWith(prefix)
-      ? { key: rows.key, value: rows.value() }
+    return rows.next() && rows.key.startsWith(from.slice(0, prefixLength))
+      ? { suffix: rows.key.slice(prefixLength), value: rows.value() }
       : undefined;
   }
 
@@ -374,20 +378,20 @@ export class Tree<P> implements Sources {
     return at < 0 ? this.#memtable : (this.#sealed[at] as Memtable);
   }
 
-  #firstInMemory(from: ByteString, prefix: ByteString, hash: number): RowView | undefined {
+  #firstInMemory(from: ByteString, length: number, hash: number): RowView | undefined {
     for (let at = -1; at < this.#sealed.length; at++) {
       const memtable = this.#memtableAt(at);
       if (!memtable.mayHave(hash)) continue;
       const rows = memtable.cursor();
-      if (rows.seek(from) && rows.key.startsWith(prefix)) return rows;
+      if (rows.seek(from) && rows.key.startsWith(from.slice(0, length))) return rows;
     }
     return undefined;
   }
 
-  #firstInRuns(from: ByteString, prefix: ByteString, hash: number): RowView | undefined {
+  #firstInRuns(from: ByteString, length: number, hash: number): RowView | undefined {
     const finder = this.#finder;
     for (const run of this.#live.runs) {
-      if (finder.find(run, from, hash) && finder.key.startsWith(prefix)) return finder;
+      if (finder.find(run, from, length, hash)) return finder;
     }
     return undefined;
   }

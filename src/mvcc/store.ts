@@ -180,9 +180,11 @@ export class Store implements Applied, WatchedStore {
 
   latest(key: ByteString, revision: number): KeyValue | undefined {
     const prefix = dataPrefix(key);
-    const row = this.#tree.first(dataSeek(prefix, revision), prefix.length);
+    // The newest version comes first, so to find that one nothing is to be skipped.
+    const from = revision === this.#revision ? prefix : dataSeek(prefix, revision);
+    const row = this.#tree.first(from, prefix.length);
     if (row === undefined || isTombstone(row.value)) return undefined;
-    return decodeVersion(key, dataRevision(row.key), row.value);
+    return decodeVersion(key, dataRevision(row.suffix), row.value);
   }
 
   cursor(range: KeyRange, revision: number): LiveCursor {

@@ -68,6 +68,24 @@ test("a search finds the first row at or after any key, and goes on from there",
   }
 });
 
+test("a search tells how much of its target a row begins with, and the rest of the key", () => {
+  for (let seed = 1; seed <= 100; seed++) {
+    const random = new SeededRandom(seed);
+    const rows = randomRows(random);
+    const cursor = new BlockCursor();
+    cursor.open(encode(rows));
+    for (const target of rows.flatMap(([key]) => [key, `${key}a`, key.slice(0, -1)])) {
+      if (!cursor.seek(target)) continue;
+      const key = rows.find(([each]) => each >= target)?.[0] ?? "";
+      let matched = 0;
+      while (matched < target.length && key[matched] === target[matched]) matched++;
+      expect([seed, target, key, cursor.matched]).toEqual([seed, target, key, matched]);
+      const from = random.below(key.length + 1);
+      expect(cursor.keyFrom(from)).toBe(key.slice(from));
+    }
+  }
+});
+
 test("a writer starts a new block after it has closed one", () => {
   const writer = new BlockWriter();
   const value = Buffer.from("value");

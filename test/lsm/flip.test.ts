@@ -58,7 +58,7 @@ async function tell(files: Files): Promise<Map<string, string>> {
     }
     ask(`first ${at}`, () => {
       const row = tree.first(versionKey(`v${at % 5}`, at), 3);
-      return row === undefined ? "nothing" : `${row.key} ${textOf(row.value)}`;
+      return row === undefined ? "nothing" : `${row.suffix} ${textOf(row.value)}`;
     });
   }
   await tree.close();

@@ -7,7 +7,7 @@ import { expect } from "bun:test";
 import { bytesOf } from "../../src/lib/bytes.ts";
 import { DiskError } from "../../src/lib/disk.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
-import type { Row, Tree } from "../../src/lsm/tree.ts";
+import type { Tree } from "../../src/lsm/tree.ts";
 import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, PowerLossError, SimDisk, type SimDiskOptions } from "../sim/disk.ts";
 import { Model, schemaOf, versionKey, versionPrefix, visible } from "./model.ts";
@@ -221,8 +221,10 @@ export class Life {
       const name = this.#name(random.below(2) === 0 ? "v" : "w");
       const version = Math.max(model.floor, random.below(model.version + 20));
       const from = versionKey(name, version);
-      const row = tree.first(from, versionPrefix(name).length);
-      expect(visible(row ? [pairOf(row)] : [], model.floor)[0]).toEqual(model.first(name, version));
+      const prefix = versionPrefix(name);
+      const found = tree.first(from, prefix.length);
+      const rows: [string, string][] = found ? [[prefix + found.suffix, textOf(found.value)]] : [];
+      expect(visible(rows, model.floor)[0]).toEqual(model.first(name, version));
     }
   }
 
@@ -343,10 +345,6 @@ export class Life {
     this.#disk.unplug();
     this.#dies(new DeathError());
   }
-}
-
-function pairOf({ key, value }: Row): [string, string] {
-  return [key, textOf(value)];
 }
 
 /** Whether a tree that was opened must survive this. */
