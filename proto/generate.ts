@@ -43,24 +43,33 @@ function writeLong(writer: BinaryWriter, value: number): void {
     replacement: "writeLong(writer.uint32($1), $2);",
   },
   {
-    why: `Of a tag of more than 32 bits the reader returns the lower ones, which may look like a known
-      field's; its slower way of reading tags refuses it.`,
-    pattern: /const tag = reader\.uint32\(\);/g,
-    replacement: "const tag = readTag(reader);",
-  },
-  {
-    why: "What the rewrite above calls.",
+    why: `Of a tag or a length of more than 32 bits the reader keeps the lower ones, so that bytes of
+      one field pass for another. Numbers of 32 bits are cut like that on purpose.`,
     pattern: /^interface MessageFns<T> \{/m,
-    replacement: `function readTag(reader: BinaryReader): number {
-  const start = reader.pos;
-  const tag = reader.uint32();
-  if (reader.pos - start < 5) return tag;
-  reader.pos = start;
-  const [field, type] = reader.tag();
-  return field * 8 + type;
+    replacement: `const lower32 = new BinaryReader(new Uint8Array(0)).uint32;
+
+function uint32(this: BinaryReader): number {
+  const start = this.pos;
+  const value = lower32.call(this);
+  if (this.pos - start < 5) return value;
+  this.pos = start;
+  if (this.uint64() !== BigInt(value)) throw new Error("a tag or length of more than 32 bits");
+  return value;
+}
+
+class StrictReader extends BinaryReader {
+  override uint32 = uint32;
+  override int32(): number {
+    return lower32.call(this) | 0;
+  }
 }
 
 $&`,
+  },
+  {
+    why: "The reader above takes the place of the plain one.",
+    pattern: /: new BinaryReader\(input\)/g,
+    replacement: ": new StrictReader(input)",
   },
   {
     why: `A field number of 0 or a stray end of group ends decoding without an error: the rest of

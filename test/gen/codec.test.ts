@@ -153,6 +153,8 @@ describe("malformed", () => {
     ["an unknown field that is cut", "fa0105"],
     ["a tag of more than 32 bits that looks like a known field", "8a80808010 016b"],
     ["a tag of 64 bits", "a8ffffffffffffffff01 01"],
+    ["a length of more than 32 bits", "0a818080808001 6b"],
+    ["an unknown field's length of more than 32 bits", "c23b8080808080af5e"],
   ])("%s is an error", (_, bytes) => {
     expect(() => RangeRequest.decode(hex(bytes))).toThrow();
   });

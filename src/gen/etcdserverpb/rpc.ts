@@ -487,7 +487,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ResponseHeader {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -497,7 +497,7 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseResponseHeader();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -610,7 +610,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RangeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -620,7 +620,7 @@ export const RangeRequest: MessageFns<RangeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRangeRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -764,7 +764,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RangeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -774,7 +774,7 @@ export const RangeResponse: MessageFns<RangeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRangeResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -859,7 +859,7 @@ export const PutRequest: MessageFns<PutRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PutRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -869,7 +869,7 @@ export const PutRequest: MessageFns<PutRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePutRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -951,7 +951,7 @@ export const PutResponse: MessageFns<PutResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PutResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -961,7 +961,7 @@ export const PutResponse: MessageFns<PutResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePutResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1014,7 +1014,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DeleteRangeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1024,7 +1024,7 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeleteRangeRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1085,7 +1085,7 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DeleteRangeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1095,7 +1095,7 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeleteRangeResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1161,7 +1161,7 @@ export const RequestOp: MessageFns<RequestOp> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RequestOp {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1171,7 +1171,7 @@ export const RequestOp: MessageFns<RequestOp> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRequestOp();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1248,7 +1248,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ResponseOp {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1258,7 +1258,7 @@ export const ResponseOp: MessageFns<ResponseOp> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseResponseOp();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1350,7 +1350,7 @@ export const Compare: MessageFns<Compare> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Compare {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1360,7 +1360,7 @@ export const Compare: MessageFns<Compare> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCompare();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1469,7 +1469,7 @@ export const TxnRequest: MessageFns<TxnRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TxnRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1479,7 +1479,7 @@ export const TxnRequest: MessageFns<TxnRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTxnRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1540,7 +1540,7 @@ export const TxnResponse: MessageFns<TxnResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TxnResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1550,7 +1550,7 @@ export const TxnResponse: MessageFns<TxnResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTxnResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1608,7 +1608,7 @@ export const CompactionRequest: MessageFns<CompactionRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CompactionRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1618,7 +1618,7 @@ export const CompactionRequest: MessageFns<CompactionRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCompactionRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1665,7 +1665,7 @@ export const CompactionResponse: MessageFns<CompactionResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CompactionResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1675,7 +1675,7 @@ export const CompactionResponse: MessageFns<CompactionResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCompactionResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1722,7 +1722,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1732,7 +1732,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1830,7 +1830,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchCreateRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1840,7 +1840,7 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchCreateRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1945,7 +1945,7 @@ export const WatchCancelRequest: MessageFns<WatchCancelRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchCancelRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1955,7 +1955,7 @@ export const WatchCancelRequest: MessageFns<WatchCancelRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchCancelRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1991,7 +1991,7 @@ export const WatchProgressRequest: MessageFns<WatchProgressRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchProgressRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2001,7 +2001,7 @@ export const WatchProgressRequest: MessageFns<WatchProgressRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchProgressRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -2062,7 +2062,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2072,7 +2072,7 @@ export const WatchResponse: MessageFns<WatchResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2170,7 +2170,7 @@ export const LeaseGrantRequest: MessageFns<LeaseGrantRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseGrantRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2180,7 +2180,7 @@ export const LeaseGrantRequest: MessageFns<LeaseGrantRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseGrantRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2236,7 +2236,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseGrantResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2246,7 +2246,7 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseGrantResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2309,7 +2309,7 @@ export const LeaseRevokeRequest: MessageFns<LeaseRevokeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseRevokeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2319,7 +2319,7 @@ export const LeaseRevokeRequest: MessageFns<LeaseRevokeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseRevokeRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2358,7 +2358,7 @@ export const LeaseRevokeResponse: MessageFns<LeaseRevokeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseRevokeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2368,7 +2368,7 @@ export const LeaseRevokeResponse: MessageFns<LeaseRevokeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseRevokeResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2407,7 +2407,7 @@ export const LeaseKeepAliveRequest: MessageFns<LeaseKeepAliveRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseKeepAliveRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2417,7 +2417,7 @@ export const LeaseKeepAliveRequest: MessageFns<LeaseKeepAliveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseKeepAliveRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2462,7 +2462,7 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseKeepAliveResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2472,7 +2472,7 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseKeepAliveResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2530,7 +2530,7 @@ export const LeaseTimeToLiveRequest: MessageFns<LeaseTimeToLiveRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseTimeToLiveRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2540,7 +2540,7 @@ export const LeaseTimeToLiveRequest: MessageFns<LeaseTimeToLiveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseTimeToLiveRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2599,7 +2599,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseTimeToLiveResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2609,7 +2609,7 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseTimeToLiveResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2677,7 +2677,7 @@ export const LeaseLeasesRequest: MessageFns<LeaseLeasesRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseLeasesRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2687,7 +2687,7 @@ export const LeaseLeasesRequest: MessageFns<LeaseLeasesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseLeasesRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -2718,7 +2718,7 @@ export const LeaseStatus: MessageFns<LeaseStatus> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseStatus {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2728,7 +2728,7 @@ export const LeaseStatus: MessageFns<LeaseStatus> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseStatus();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2770,7 +2770,7 @@ export const LeaseLeasesResponse: MessageFns<LeaseLeasesResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LeaseLeasesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2780,7 +2780,7 @@ export const LeaseLeasesResponse: MessageFns<LeaseLeasesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeaseLeasesResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2839,7 +2839,7 @@ export const Member: MessageFns<Member> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Member {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2849,7 +2849,7 @@ export const Member: MessageFns<Member> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMember();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2923,7 +2923,7 @@ export const MemberAddRequest: MessageFns<MemberAddRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberAddRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2933,7 +2933,7 @@ export const MemberAddRequest: MessageFns<MemberAddRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberAddRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2986,7 +2986,7 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberAddResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2996,7 +2996,7 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberAddResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3051,7 +3051,7 @@ export const MemberRemoveRequest: MessageFns<MemberRemoveRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberRemoveRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3061,7 +3061,7 @@ export const MemberRemoveRequest: MessageFns<MemberRemoveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberRemoveRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3103,7 +3103,7 @@ export const MemberRemoveResponse: MessageFns<MemberRemoveResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberRemoveResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3113,7 +3113,7 @@ export const MemberRemoveResponse: MessageFns<MemberRemoveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberRemoveResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3163,7 +3163,7 @@ export const MemberUpdateRequest: MessageFns<MemberUpdateRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberUpdateRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3173,7 +3173,7 @@ export const MemberUpdateRequest: MessageFns<MemberUpdateRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberUpdateRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3223,7 +3223,7 @@ export const MemberUpdateResponse: MessageFns<MemberUpdateResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberUpdateResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3233,7 +3233,7 @@ export const MemberUpdateResponse: MessageFns<MemberUpdateResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberUpdateResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3280,7 +3280,7 @@ export const MemberListRequest: MessageFns<MemberListRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberListRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3290,7 +3290,7 @@ export const MemberListRequest: MessageFns<MemberListRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberListRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3332,7 +3332,7 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberListResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3342,7 +3342,7 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberListResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3389,7 +3389,7 @@ export const MemberPromoteRequest: MessageFns<MemberPromoteRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberPromoteRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3399,7 +3399,7 @@ export const MemberPromoteRequest: MessageFns<MemberPromoteRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberPromoteRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3441,7 +3441,7 @@ export const MemberPromoteResponse: MessageFns<MemberPromoteResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MemberPromoteResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3451,7 +3451,7 @@ export const MemberPromoteResponse: MessageFns<MemberPromoteResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMemberPromoteResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3504,7 +3504,7 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AlarmRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3514,7 +3514,7 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlarmRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3572,7 +3572,7 @@ export const AlarmMember: MessageFns<AlarmMember> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AlarmMember {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3582,7 +3582,7 @@ export const AlarmMember: MessageFns<AlarmMember> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlarmMember();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3632,7 +3632,7 @@ export const AlarmResponse: MessageFns<AlarmResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AlarmResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3642,7 +3642,7 @@ export const AlarmResponse: MessageFns<AlarmResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlarmResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3686,7 +3686,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StatusRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3696,7 +3696,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatusRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -3777,7 +3777,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StatusResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3787,7 +3787,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatusResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3925,7 +3925,7 @@ export const DowngradeInfo: MessageFns<DowngradeInfo> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DowngradeInfo {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3935,7 +3935,7 @@ export const DowngradeInfo: MessageFns<DowngradeInfo> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDowngradeInfo();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3979,7 +3979,7 @@ export const DefragmentRequest: MessageFns<DefragmentRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DefragmentRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3989,7 +3989,7 @@ export const DefragmentRequest: MessageFns<DefragmentRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDefragmentRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -4020,7 +4020,7 @@ export const DefragmentResponse: MessageFns<DefragmentResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DefragmentResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4030,7 +4030,7 @@ export const DefragmentResponse: MessageFns<DefragmentResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDefragmentResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4066,7 +4066,7 @@ export const HashRequest: MessageFns<HashRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): HashRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4076,7 +4076,7 @@ export const HashRequest: MessageFns<HashRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -4110,7 +4110,7 @@ export const HashResponse: MessageFns<HashResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): HashResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4120,7 +4120,7 @@ export const HashResponse: MessageFns<HashResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4167,7 +4167,7 @@ export const HashKVRequest: MessageFns<HashKVRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): HashKVRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4177,7 +4177,7 @@ export const HashKVRequest: MessageFns<HashKVRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashKVRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4225,7 +4225,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): HashKVResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4235,7 +4235,7 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHashKVResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4295,7 +4295,7 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SnapshotRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4305,7 +4305,7 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSnapshotRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag < 8) {
@@ -4345,7 +4345,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SnapshotResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4355,7 +4355,7 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSnapshotResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4418,7 +4418,7 @@ export const MoveLeaderRequest: MessageFns<MoveLeaderRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MoveLeaderRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4428,7 +4428,7 @@ export const MoveLeaderRequest: MessageFns<MoveLeaderRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMoveLeaderRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4467,7 +4467,7 @@ export const MoveLeaderResponse: MessageFns<MoveLeaderResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MoveLeaderResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4477,7 +4477,7 @@ export const MoveLeaderResponse: MessageFns<MoveLeaderResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMoveLeaderResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4519,7 +4519,7 @@ export const DowngradeRequest: MessageFns<DowngradeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DowngradeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4529,7 +4529,7 @@ export const DowngradeRequest: MessageFns<DowngradeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDowngradeRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4579,7 +4579,7 @@ export const DowngradeResponse: MessageFns<DowngradeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DowngradeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4589,7 +4589,7 @@ export const DowngradeResponse: MessageFns<DowngradeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDowngradeResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4868,13 +4868,22 @@ function writeLong(writer: BinaryWriter, value: number): void {
   else writer.int64(value);
 }
 
-function readTag(reader: BinaryReader): number {
-  const start = reader.pos;
-  const tag = reader.uint32();
-  if (reader.pos - start < 5) return tag;
-  reader.pos = start;
-  const [field, type] = reader.tag();
-  return field * 8 + type;
+const lower32 = new BinaryReader(new Uint8Array(0)).uint32;
+
+function uint32(this: BinaryReader): number {
+  const start = this.pos;
+  const value = lower32.call(this);
+  if (this.pos - start < 5) return value;
+  this.pos = start;
+  if (this.uint64() !== BigInt(value)) throw new Error("a tag or length of more than 32 bits");
+  return value;
+}
+
+class StrictReader extends BinaryReader {
+  override uint32 = uint32;
+  override int32(): number {
+    return lower32.call(this) | 0;
+  }
 }
 
 interface MessageFns<T> {

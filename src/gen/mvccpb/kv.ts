@@ -72,7 +72,7 @@ export const KeyValue: MessageFns<KeyValue> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): KeyValue {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -82,7 +82,7 @@ export const KeyValue: MessageFns<KeyValue> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseKeyValue();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -167,7 +167,7 @@ export const Event: MessageFns<Event> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Event {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -177,7 +177,7 @@ export const Event: MessageFns<Event> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseEvent();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -232,13 +232,22 @@ function writeLong(writer: BinaryWriter, value: number): void {
   else writer.int64(value);
 }
 
-function readTag(reader: BinaryReader): number {
-  const start = reader.pos;
-  const tag = reader.uint32();
-  if (reader.pos - start < 5) return tag;
-  reader.pos = start;
-  const [field, type] = reader.tag();
-  return field * 8 + type;
+const lower32 = new BinaryReader(new Uint8Array(0)).uint32;
+
+function uint32(this: BinaryReader): number {
+  const start = this.pos;
+  const value = lower32.call(this);
+  if (this.pos - start < 5) return value;
+  this.pos = start;
+  if (this.uint64() !== BigInt(value)) throw new Error("a tag or length of more than 32 bits");
+  return value;
+}
+
+class StrictReader extends BinaryReader {
+  override uint32 = uint32;
+  override int32(): number {
+    return lower32.call(this) | 0;
+  }
 }
 
 interface MessageFns<T> {

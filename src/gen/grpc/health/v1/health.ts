@@ -48,7 +48,7 @@ export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): HealthCheckRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -58,7 +58,7 @@ export const HealthCheckRequest: MessageFns<HealthCheckRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHealthCheckRequest();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -97,7 +97,7 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): HealthCheckResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = input instanceof BinaryReader ? input : new StrictReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 1000) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -107,7 +107,7 @@ export const HealthCheckResponse: MessageFns<HealthCheckResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHealthCheckResponse();
       while (reader.pos < end) {
-        const tag = readTag(reader);
+        const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -157,13 +157,22 @@ export const HealthDefinition = {
   },
 } as const;
 
-function readTag(reader: BinaryReader): number {
-  const start = reader.pos;
-  const tag = reader.uint32();
-  if (reader.pos - start < 5) return tag;
-  reader.pos = start;
-  const [field, type] = reader.tag();
-  return field * 8 + type;
+const lower32 = new BinaryReader(new Uint8Array(0)).uint32;
+
+function uint32(this: BinaryReader): number {
+  const start = this.pos;
+  const value = lower32.call(this);
+  if (this.pos - start < 5) return value;
+  this.pos = start;
+  if (this.uint64() !== BigInt(value)) throw new Error("a tag or length of more than 32 bits");
+  return value;
+}
+
+class StrictReader extends BinaryReader {
+  override uint32 = uint32;
+  override int32(): number {
+    return lower32.call(this) | 0;
+  }
 }
 
 interface MessageFns<T> {
