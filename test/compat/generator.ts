@@ -283,13 +283,17 @@ function call(
     : { kind: "call", method, request, extremes };
 }
 
-/** Whether damage did not turn a request into one that etcd dies of. */
+/**
+ * Whether damage did not turn a request into one that etcd dies of, or that T4 is stricter with on
+ * purpose: etcd passes over a tag of more than 32 bits, which no protobuf library should.
+ */
 function isHarmless(method: MethodName, bytes: Uint8Array): boolean {
   try {
-    if (method === "Txn") return !killsEtcd(pb.TxnRequest.decode(bytes));
-    if (method === "Range") return pb.RangeRequest.decode(bytes).sortTarget in [0, 1, 2, 3, 4];
-  } catch {
+    const request: unknown = methods[method].requestType.decode(bytes);
+    if (method === "Txn") return !killsEtcd(request as pb.TxnRequest);
+    return method !== "Range" || (request as pb.RangeRequest).sortTarget in [0, 1, 2, 3, 4];
+  } catch (error) {
     // What we cannot decode, etcd cannot either; where that is wrong, the run shows it.
+    return !String(error).includes("more than 32 bits");
   }
-  return true;
 }

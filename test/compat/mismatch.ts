@@ -28,14 +28,17 @@ function withoutZeros(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, inner]) => [key, withoutZeros(inner)]));
 }
 
-/** Bytes become text. */
-function readable(value: unknown): unknown {
+/** Bytes become text, those of a whole message digits. */
+function readable(value: unknown, field = ""): unknown {
   if (value instanceof Uint8Array) {
+    if (field === "bytes") return Buffer.from(value.subarray(0, 1000)).toString("hex");
     const text = Buffer.from(value.subarray(0, 100)).toString("latin1");
     return value.length > 100 ? `${text.slice(0, 10)}… (${value.length} bytes)` : text;
   }
   if (typeof value === "string") return value.length > 300 ? `${value.slice(0, 300)}…` : value;
-  if (Array.isArray(value)) return value.map(readable);
+  if (Array.isArray(value)) return value.map((item) => readable(item));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, readable(inner)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, readable(inner, key)]),
+  );
 }
