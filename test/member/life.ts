@@ -136,7 +136,7 @@ export class Life {
     const member = await this.#open(host);
     if (member === undefined) return;
     await this.#compare(host, member).catch((error) => this.#tolerate(host, error));
-    await this.#serve(host, member);
+    const sights = await this.#serve(host, member);
     if (host.faults.length > 0) {
       // What failed in the background is told by then, or has been tried again.
       host.isCalm = true;
@@ -144,7 +144,7 @@ export class Life {
     }
     if (host.fatals.length > 0) await this.#afterFatal(host, member);
     else if (host.faults.length > 0 || this.#random.below(2) === 0)
-      await this.#settleDown(host, member);
+      await this.#settleDown(host, member, sights);
     else return;
     await host.settled(member.close());
   }
@@ -279,28 +279,29 @@ export class Life {
     }
   }
 
-  /** Drains watchers until they have everything, or have ended. */
+  /** Drains watchers until they have everything there is for them. */
   async #current(host: Host, sights: readonly Sight[]): Promise<void> {
-    while (!sights.every((sight) => sight.ended || sight.isCurrent)) {
+    while (!sights.every((sight) => sight.isDone)) {
       for (const sight of sights) sight.drain(Infinity);
       if (host.isDead) return;
       await host.clock.yield();
     }
   }
 
-  /** Sixteen clients at once, until they have asked all they want. */
-  async #serve(host: Host, member: Member): Promise<void> {
+  /** Sixteen clients at once, until they have asked all they want. Resolves to their watchers. */
+  async #serve(host: Host, member: Member): Promise<Sight[]> {
     const work = Array.from({ length: clients }, () => this.#client(host, member));
     const relieved = host.clock.sleep(troubleMsMax).then(() => {
       host.isCalm ||= host.faults.length > 0;
     });
     await host.settled(Promise.race([Promise.all(work), relieved]));
-    await host.settled(Promise.all(work));
+    const sights = await host.settled(Promise.all(work));
     const { faults, fatals } = host;
     expect(fatals.length).toBeLessThanOrEqual(faults.length > 0 ? 1 : 0);
+    return sights;
   }
 
-  async #client(host: Host, member: Member): Promise<void> {
+  async #client(host: Host, member: Member): Promise<Sight> {
     let sight = this.#watch(member);
     for (let left = this.#options.operations; left > 0; left--) {
       try {
@@ -309,13 +310,14 @@ export class Life {
         this.#tolerate(host, error);
       }
       for (let turns = this.#random.below(3); turns > 0; turns--) await host.clock.yield();
-      if (host.isDead) return;
+      if (host.isDead) break;
       sight.drain(this.#random.below(3));
       if (sight.ended || this.#random.below(30) === 0) {
         sight.cancel();
         sight = this.#watch(member);
       }
     }
+    return sight;
   }
 
   /** A request may fail with what the disk was told to say. */
@@ -369,7 +371,7 @@ export class Life {
   }
 
   /** Nothing goes wrong any more: writes are taken, and everything said so far is true now. */
-  async #settleDown(host: Host, member: Member): Promise<void> {
+  async #settleDown(host: Host, member: Member, sights: readonly Sight[]): Promise<void> {
     host.isCalm = true;
     const put = { ...this.#commands.put(), lease: 0n, ignoreValue: false, ignoreLease: false };
     const answer = await host.settled(member.propose(put));
@@ -377,6 +379,11 @@ export class Life {
     this.book.settle(member.applied.index - member.term, false);
     this.#compareLeases(member);
     await this.#compare(host, member);
+    await host.settled(this.#current(host, sights));
+    for (const sight of sights) {
+      sight.forgetAfter(this.book.model.revision);
+      sight.verify(this.book.model, !sight.ended);
+    }
     expect(host.fatals).toEqual([]);
   }
 

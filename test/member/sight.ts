@@ -8,6 +8,7 @@ import { plainEvent } from "../mvcc/rig.ts";
 
 export class Sight {
   readonly #handle: WatchHandle;
+  readonly #member: Member;
   readonly #request: WatchRequest;
   readonly #from: number;
   readonly #seen: ModelEvent[] = [];
@@ -16,14 +17,16 @@ export class Sight {
   ended = false;
 
   constructor(member: Member, request: WatchRequest) {
+    this.#member = member;
     this.#handle = member.watch(request, () => undefined);
     this.#request = request;
     this.#from = request.startRevision || this.#handle.revision + 1;
   }
 
-  /** Whether the member says that the client has everything. */
-  get isCurrent(): boolean {
-    return this.#handle.isCurrent();
+  /** Whether nothing more is to come for now: the member says so, or it waits for the future. */
+  get isDone(): boolean {
+    const isAhead = this.#from > this.#member.revision;
+    return this.ended || isAhead || this.#handle.isCurrent();
   }
 
   /** Forgets what came after `revision`. */
