@@ -195,7 +195,7 @@ function isBottom(inputs: readonly Run[], runs: readonly Run[]): boolean {
 /** The rows of several runs, without those that nobody can see any more. */
 class MergedRows implements Rows {
   readonly #cursor: MergeCursor;
-  readonly #isDropped: (key: ByteString, value: Uint8Array) => boolean;
+  readonly #isDropped: (row: RowView) => boolean;
   readonly #isBottom: boolean;
 
   constructor(runs: readonly Run[], schema: Schema, bottom: boolean) {
@@ -218,8 +218,7 @@ class MergedRows implements Rows {
   }
 
   isKept(): boolean {
-    const { bytes, end, start } = this.#cursor.row;
-    if (start < 0) return !this.#isBottom;
-    return !this.#isDropped(this.#cursor.key, bytes.subarray(start, end));
+    const { row } = this.#cursor;
+    return row.start < 0 ? !this.#isBottom : !this.#isDropped(row);
   }
 }

@@ -80,7 +80,7 @@ export interface Schema {
    * row that is dropped must not show an older row of the same key. `bottom`: nothing older than
    * the rows merged lies in their key range.
    */
-  sieve(bottom: boolean): (key: ByteString, value: Uint8Array) => boolean;
+  sieve(bottom: boolean): (row: RowView) => boolean;
   /**
    * Whether merging everything is worth it, by the summaries of all tables. Asked after the opening,
    * after each flush, and after Tree.reconsider().

@@ -9,6 +9,7 @@
  * older lies. One at the floor itself stays, because a watch from the floor still tells of it.
  */
 import type { ByteString } from "../lib/bytes.ts";
+import type { RowView } from "../lsm/block.ts";
 import type { TableInfo } from "../lsm/tree.ts";
 import {
   dataPrefixLength,
@@ -23,22 +24,19 @@ import { isTombstone } from "./version.ts";
  * A sieve for one merge, asked about its rows in key order; true drops the row. `bottom`: nothing
  * older than the merge's inputs exists.
  */
-export function sieve(
-  floor: number,
-  bottom: boolean,
-): (row: ByteString, value: Uint8Array) => boolean {
+export function sieve(floor: number, bottom: boolean): (row: RowView) => boolean {
   // The prefix whose newest version at or below the floor has been seen.
   let settled: ByteString | undefined;
-  return (row, value) => {
-    if (isDataKey(row)) {
-      const revision = dataRevision(row);
+  return ({ bytes, key, start }) => {
+    if (isDataKey(key)) {
+      const revision = dataRevision(key);
       if (revision > floor) return false;
-      const covered = settled !== undefined && row.startsWith(settled);
-      settled = row.slice(0, dataPrefixLength(row));
+      const covered = settled !== undefined && key.startsWith(settled);
+      settled = key.slice(0, dataPrefixLength(key));
       if (revision === floor) return false;
-      return covered || (bottom && isTombstone(value));
+      return covered || (bottom && isTombstone(bytes, start));
     }
-    return isHistoryKey(row) && historyPosition(row).revision < floor;
+    return isHistoryKey(key) && historyPosition(key).revision < floor;
   };
 }
 

@@ -30,9 +30,9 @@ export function encodeHead(change: PutChange): Uint8Array {
   return scratch.subarray(0, at);
 }
 
-/** True for the row of a deleted key. */
-export function isTombstone(row: Uint8Array): boolean {
-  return ((row[0] ?? 0) & tombstoneFlag) !== 0;
+/** True for the row of a deleted key, whose value begins at `start`. */
+export function isTombstone(bytes: Uint8Array, start = 0): boolean {
+  return ((bytes[start] ?? 0) & tombstoneFlag) !== 0;
 }
 
 /** The pair in a put's row; its value is a view of the row. */

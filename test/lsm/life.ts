@@ -54,7 +54,8 @@ export class Life {
   #fatal: unknown;
   /** Whether the disk has failed in a way that the tree may give up for, in this start. */
   #mayFail = false;
-  #isOpen = false;
+  /** The tree of this start, once it is open. */
+  #tree: Tree<Position> | undefined;
   #calm = false;
   calls = 0;
 
@@ -103,7 +104,7 @@ export class Life {
     const power = this.#options.losesPower === true && this.#random.below(3) > 0;
     this.#siteOf.clear();
     this.#mayFail = false;
-    this.#isOpen = false;
+    this.#tree = undefined;
     this.#fatal = undefined;
     this.#diesInside = false;
     this.#disk = power
@@ -139,17 +140,19 @@ export class Life {
         if (disk === this.#disk) this.#promised = at;
       },
     });
+    if (disk !== this.#disk) throw new DeathError();
     const at = tree.durable?.at ?? 0;
     expect(at).toBeGreaterThanOrEqual(this.#promised);
     this.#promised = at;
     this.#position = at;
     this.#model.restore(at);
     this.#compare(tree);
-    this.#isOpen = true;
+    this.#tree = tree;
     return tree;
   }
 
   async #step(tree: Tree<Position>): Promise<void> {
+    this.#mustLive(tree);
     const random = this.#random;
     const model = this.#model;
     const choice = random.below(100);
@@ -158,15 +161,15 @@ export class Life {
     else if (choice < 76) this.#scan(tree);
     else if (choice < 78) model.floor = Math.max(model.floor, model.version - random.below(60));
     else if (choice < 80) this.#seal(tree);
-    else if (choice < 94) await this.#pass(random.below(6));
-    else if (choice < 96) await this.#settled(tree.flushed());
-    else if (choice < 97) await this.#settled(tree.major());
+    else if (choice < 94) await this.#pass(tree, random.below(6));
+    else if (choice < 96) await this.#settled(tree, tree.flushed());
+    else if (choice < 97) await this.#settled(tree, tree.major());
     else if (choice < 98) tree.reconsider();
     else if (choice < 99) await this.#walk(tree);
     else this.#compare(tree);
     if (tree.isFull) {
       this.#seal(tree);
-      await this.#settled(tree.room());
+      await this.#settled(tree, tree.room());
     }
   }
 
@@ -255,7 +258,7 @@ export class Life {
       expect([rows.key, textOf(rows.value())]).toEqual([rows.key, `${value}`]);
       seen.push(rows.key);
       if (this.#random.below(3) === 0) this.#put(tree, this.#plainKey(), this.#value());
-      if (this.#random.below(10) === 0) await this.#pass(1);
+      if (this.#random.below(10) === 0) await this.#pass(tree, 1);
     }
     expect(seen).toEqual([...new Set(seen)].sort());
   }
@@ -270,16 +273,16 @@ export class Life {
   /** Flushes, merges, reads, checks and closes. */
   async #finish(tree: Tree<Position>): Promise<void> {
     this.#seal(tree);
-    await this.#settled(tree.major());
+    await this.#settled(tree, tree.major());
     this.#compare(tree);
     expect(tree.durable).toEqual({ at: this.#position });
-    expect(await this.#settled(tree.check())).toEqual([]);
-    await this.#settled(tree.close());
+    expect(await this.#settled(tree, tree.check())).toEqual([]);
+    await this.#settled(tree, tree.close());
     if (this.#fatal !== undefined) throw this.#fatal;
   }
 
   /** Waits for `work` while time passes, so that what is retried is. */
-  async #settled<T>(work: Promise<T> | undefined): Promise<T | undefined> {
+  async #settled<T>(tree: Tree<Position>, work: Promise<T> | undefined): Promise<T | undefined> {
     if (work === undefined) return undefined;
     let isOpen = true;
     const done = work.finally(() => {
@@ -287,18 +290,23 @@ export class Life {
     });
     // Whoever waits for `done` is told.
     done.catch(() => undefined);
-    while (isOpen) await this.#pass(1, 1000);
-    return await done;
+    while (isOpen) await this.#pass(tree, 1, 1000);
+    const result = await done;
+    this.#mustLive(tree);
+    return result;
   }
 
-  async #pass(turns: number, milliseconds = 0): Promise<void> {
-    const disk = this.#disk;
+  async #pass(tree: Tree<Position>, turns: number, milliseconds = 0): Promise<void> {
     for (let turn = 0; turn <= turns; turn++) {
       await this.#clock.advance(milliseconds);
       await this.#clock.yield();
-      // Whoever has died in its sleep does not go on.
-      if (disk !== this.#disk) throw new DeathError();
+      this.#mustLive(tree);
     }
+  }
+
+  /** Whoever has died while it waited does not go on: a later start has the model now. */
+  #mustLive(tree: Tree<Position>): void {
+    if (tree !== this.#tree) throw new DeathError();
   }
 
   #plainKey(): string {
@@ -328,7 +336,8 @@ export class Life {
         const fate = this.#calm ? undefined : this.#options.fate?.(call);
         if (fate === "crash") this.#die();
         else if (fate === "crash inside") this.#diesInside = true;
-        else if (fate !== undefined) this.#mayFail ||= !(this.#isOpen && mayGoOn(fate, call));
+        else if (fate !== undefined)
+          this.#mayFail ||= !(this.#tree !== undefined && mayGoOn(fate, call));
         return fate?.startsWith("crash") ? undefined : fate;
       },
       delay: async () => {

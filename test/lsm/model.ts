@@ -63,7 +63,7 @@ export function schemaOf({ floor, wantsMajor }: SchemaWishes): Schema {
     },
     sieve: (bottom) => {
       const sieve = versionSieve(floor(), bottom);
-      return (key, value) => sieve(key, value.length);
+      return ({ end, key, start }) => sieve(key, end - start);
     },
     ...(wantsMajor && { wantsMajor }),
   };

@@ -5,7 +5,7 @@ import type { DiskCall } from "../sim/disk.ts";
 import { type Fate, Life, sites } from "./life.ts";
 import { say, whole } from "./rig.ts";
 
-const seeds = whole ? 10_000 : 300;
+const seeds = whole ? 6000 : 300;
 
 /** Crashes at random calls of the disk. */
 function troubleOf(seed: number): (call: DiskCall) => Fate {

@@ -3,7 +3,7 @@ import { test } from "bun:test";
 import { Life } from "./life.ts";
 import { whole } from "./rig.ts";
 
-const seeds = whole ? 4000 : 30;
+const seeds = whole ? 1500 : 30;
 
 test("a tree holds what a map would, over flushes, merges and reopenings", async () => {
   for (let seed = 1; seed <= seeds; seed++) {
