@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { SystemClock } from "../../src/lib/clock.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
-import { readRange } from "../../src/member/read.ts";
+import { type Reading, readRange } from "../../src/member/read.ts";
 import type { RangeQuery } from "../../src/model/command.ts";
 import { Refusal } from "../../src/model/refusal.ts";
 import type { RangeReply } from "../../src/model/reply.ts";
@@ -22,6 +22,13 @@ const everything: RangeQuery = {
   maxModRevision: 0,
   minCreateRevision: 0,
   maxCreateRevision: 0,
+};
+
+const reading: Reading = {
+  clock: new SystemClock(),
+  sliceMsMax: 1000,
+  signal: undefined,
+  isClosed: () => false,
 };
 
 const put = { value: Buffer.from("v"), lease: 0n, ignoreValue: false, ignoreLease: false } as const;
@@ -48,7 +55,7 @@ async function listed(rig: Rig, limit: number, change: () => void) {
       limit,
       revision: pages[0]?.revision ?? 0,
     };
-    const reply = await readRange(query, rig.store, new SystemClock(), 1000, undefined);
+    const reply = await readRange(query, rig.store, reading);
     if (reply instanceof Refusal) throw new Error(reply.kind);
     pages.push(reply);
     if (!reply.more) return pages;
