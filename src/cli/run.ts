@@ -257,7 +257,8 @@ const stepTexts = {
   term: "beginning a term",
 } as const;
 
-function settingsOf(options: RunOptions) {
+/** What of the options is a matter of the member's limits. */
+export function settingsOf(options: RunOptions) {
   return {
     requestBytesMax: options.requestBytesMax,
     txnOperationsMax: options.transactionOperationsMax,

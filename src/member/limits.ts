@@ -30,18 +30,21 @@ const messageOverheadBytes = 512 * 1024;
 
 /** All bounds that follow from the settings. Asserts that they fit together. */
 export function limitsOf(settings: Settings) {
+  const messageBytesMax = settings.requestBytesMax + messageOverheadBytes;
+  // A change and what was there before it, so that one event does not make a watcher fall behind.
+  const watcherBytesMax = Math.max(4 * mebibyte, 2 * messageBytesMax);
   const limits = {
     ...settings,
-    messageBytesMax: settings.requestBytesMax + messageOverheadBytes,
+    messageBytesMax,
     /** Responses to a watcher that asked for fragments are cut to this. */
-    fragmentBytesMax: settings.requestBytesMax + messageOverheadBytes,
+    fragmentBytesMax: messageBytesMax,
     /** A write that is not settled by then is answered with an unknown outcome: 5 s + 2 elections. */
     requestMsMax: 7000,
     /** Decided and not committed: beyond it, writes are refused untried. */
     pendingEntriesMax: 32_768,
     pendingBytesMax: 256 * mebibyte,
-    watcherBytesMax: 4 * mebibyte,
-    watchersBytesMax: 64 * mebibyte,
+    watcherBytesMax,
+    watchersBytesMax: Math.max(64 * mebibyte, 4 * watcherBytesMax),
     watchSliceRowsMax: 2000,
     /** How long a read or a slice of background work may hold the event loop. */
     sliceMsMax: 2,
