@@ -83,6 +83,11 @@ export class OpenFrame {
     this.#count++;
   }
 
+  /** A copy of the entries added: as a Batch carries them. To be taken before `close`. */
+  entries(): Buffer {
+    return Buffer.from(this.#bytes.subarray(frameHeaderBytes + entriesAt, this.#end));
+  }
+
   /** The frame as it goes to disk; valid until `reset`, which must come before the next `add`. */
   close(closing: FrameClosing): Buffer {
     assert(this.#count > 0, "a frame has an entry");
@@ -146,6 +151,8 @@ export interface FrameContent {
   readonly wallMs: number;
   /** One encoded entry each. */
   readonly entries: readonly Buffer[];
+  /** All of them with their lengths, as a Batch carries them. */
+  readonly bytes: Buffer;
 }
 
 /**
@@ -168,7 +175,8 @@ export function openFrame(
     at = next;
   }
   if (at !== end || entries.length !== header.count) return undefined;
-  return { wallMs: Number(frame.readBigUInt64LE(frameHeaderBytes)), entries };
+  const bytes = frame.subarray(frameHeaderBytes + entriesAt, end);
+  return { wallMs: Number(frame.readBigUInt64LE(frameHeaderBytes)), entries, bytes };
 }
 
 /** Whether a sector of `bytes` is all zero, the last of which may be short. */

@@ -18,11 +18,13 @@ import type { Clock } from "../lib/clock.ts";
 import { type Disk, type DiskFile, isFull } from "../lib/disk.ts";
 import type { Counter, Histogram } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
+import { type Batch, encodedEntries } from "../model/batch.ts";
 import type { Entry } from "../model/entry.ts";
 import { encodeEntry } from "../model/record.ts";
 import { type Index, indexOf, type Position } from "../model/revision.ts";
 import { OpenFrame, randomSalt } from "./frame.ts";
-import { type Recovered, type RecoverOptions, recover } from "./recover.ts";
+import { LogReader } from "./reader.ts";
+import { begin, type Recovered, type RecoverOptions, recover } from "./recover.ts";
 import type { Segment } from "./replay.ts";
 import { draftPath, draftSegment, framesAt, type SegmentName, segmentName } from "./segment.ts";
 
@@ -64,6 +66,19 @@ interface Active {
   since: number | undefined;
 }
 
+/** A frame that is being filled, and the revisions of its entries. */
+class Gathering {
+  readonly frame = new OpenFrame();
+  firstRevision = 0;
+  lastRevision = 0;
+
+  add(bytes: Uint8Array, revision: number): void {
+    if (this.frame.count === 0) this.firstRevision = revision;
+    this.lastRevision = revision;
+    this.frame.add(bytes);
+  }
+}
+
 export class Log {
   readonly #clock: Clock;
   readonly #cluster: bigint;
@@ -81,9 +96,9 @@ export class Log {
   /** After the last entry that is staged. */
   #staged: Position;
   #wallMs: number;
-  #open = new OpenFrame();
-  /** The other frame: on its way to the disk while a sync runs, empty otherwise. */
-  #other = new OpenFrame();
+  #open = new Gathering();
+  /** The other one: on its way to the disk while a sync runs, empty otherwise. */
+  #other = new Gathering();
   #syncing = false;
   #rotation: Promise<unknown> | undefined;
   /** Set by a full disk until `discard`. */
@@ -97,6 +112,14 @@ export class Log {
    */
   static async open(options: LogOptions): Promise<Log> {
     return new Log(options, await recover(options));
+  }
+
+  /**
+   * Forgets whatever is in the directory and makes a log that goes on after `from`, which something
+   * else must hold durably. Throws LogFailedError's cause: DiskError.
+   */
+  static async begin(options: LogOptions, from: Position): Promise<Log> {
+    return new Log(options, await begin(options, from));
   }
 
   private constructor(options: LogOptions, recovered: Recovered) {
@@ -124,9 +147,14 @@ export class Log {
     return this.#staged;
   }
 
+  /** After the last entry that is durable. */
+  get synced(): Position {
+    return this.#synced;
+  }
+
   /** Bytes that the next sync would write. */
   get stagedBytes(): number {
-    return this.#open.size;
+    return this.#open.frame.size;
   }
 
   /** Whether a LogFailedError was thrown: the log takes no more calls. */
@@ -141,27 +169,42 @@ export class Log {
     assert(entry.index === index + 1, "entries are staged in order");
     assert(entry.term >= term, "terms never fall");
     const bytes = encodeEntry(entry);
-    this.#open.add(bytes);
+    this.#open.add(bytes, entry.revision);
     this.#staged = { index: entry.index, term: entry.term, chain: chainHash(chain, bytes) };
+  }
+
+  /** Adds the entries of a batch that was checked (model/batch.ts) and follows `position`. */
+  stageBatch(batch: Batch): void {
+    this.#check();
+    assert(batch.previous.chain === this.#staged.chain, "a batch follows what is staged");
+    assert(batch.previous.index === this.#staged.index, "batches are staged in order");
+    for (const bytes of encodedEntries(batch.entries, batch.count)) {
+      this.#open.add(bytes, batch.firstRevision);
+    }
+    this.#open.lastRevision = batch.lastRevision;
+    this.#staged = batch.end;
+    this.#wallMs = Math.max(this.#wallMs, batch.wallMs);
   }
 
   /**
    * Makes all that is staged durable. One at a time; what is staged meanwhile waits for the next.
-   * Rejects with LogFullError (then `discard` comes before anything else) or LogFailedError.
+   * `written` is handed the batch once it is written and before it is synced: it was not refused for
+   * want of room. Rejects with LogFullError (then `discard` comes before anything else; `written` was
+   * not called) or LogFailedError.
    */
-  async sync(): Promise<void> {
+  async sync(written?: (batch: Batch) => void): Promise<void> {
     this.#check();
     assert(!this.#syncing, "one sync at a time");
     assert(!this.#full, "after a full disk, what is staged is discarded");
-    const frame = this.#open;
-    if (frame.count === 0) return;
+    const gathered = this.#open;
+    if (gathered.frame.count === 0) return;
     const end = this.#staged;
     this.#open = this.#other;
-    this.#other = frame;
+    this.#other = gathered;
     this.#syncing = true;
     try {
-      await this.#append(frame, end);
-      frame.reset();
+      await this.#append(gathered, end, written);
+      gathered.frame.reset();
       this.#synced = end;
     } catch (error) {
       this.#full = error instanceof LogFullError;
@@ -190,8 +233,8 @@ export class Log {
   discard(): void {
     this.#check();
     assert(!this.#syncing, "what is being synced is not discarded");
-    this.#open.reset();
-    this.#other.reset();
+    this.#open.frame.reset();
+    this.#other.frame.reset();
     this.#staged = this.#synced;
     this.#full = false;
   }
@@ -208,6 +251,18 @@ export class Log {
       this.#attempt(() => this.#disk.remove(this.#pathOf(oldest)));
       this.#segments.shift();
     }
+  }
+
+  /** Reads what is durable after `from`, while the log goes on; `trim` must not pass it. */
+  reader(from: Position): LogReader {
+    const source = {
+      disk: this.#disk,
+      directory: this.#directory,
+      cluster: this.#cluster,
+      segments: () => this.#segments,
+      synced: () => this.#synced,
+    };
+    return new LogReader(source, from);
   }
 
   status(): LogStatus {
@@ -229,7 +284,12 @@ export class Log {
     this.#active = undefined;
   }
 
-  async #append(frame: OpenFrame, end: Position): Promise<void> {
+  async #append(
+    gathered: Gathering,
+    end: Position,
+    written: ((batch: Batch) => void) | undefined,
+  ): Promise<void> {
+    const { firstRevision, frame, lastRevision } = gathered;
     // Whoever began that rotation has its error; if it was for want of room, this one tries again.
     await this.#rotation?.catch(() => undefined);
     this.#check();
@@ -237,9 +297,20 @@ export class Log {
     const active = this.#active ?? (await this.#rotate());
     const { file, salt, segment } = active;
     this.#wallMs = Math.max(this.#wallMs, this.#clock.wall());
-    const first = indexOf(this.#synced.index + 1);
-    const closing = { salt, first, chain: end.chain, wallMs: this.#wallMs };
-    const bytes = frame.close(closing);
+    const previous = this.#synced;
+    const wallMs = this.#wallMs;
+    const { count } = frame;
+    const revisions = { firstRevision, lastRevision };
+    const batch = written && {
+      previous,
+      end,
+      count,
+      ...revisions,
+      wallMs,
+      entries: frame.entries(),
+    };
+    const first = indexOf(previous.index + 1);
+    const bytes = frame.close({ salt, first, chain: end.chain, wallMs });
     try {
       this.#attempt(() => file.write(bytes, segment.bytes));
     } catch (error) {
@@ -247,6 +318,7 @@ export class Log {
       file.close();
       throw error;
     }
+    if (batch !== undefined) written?.(batch);
     const started = this.#clock.now();
     await this.#settle(file.sync());
     this.#meters.fsyncSeconds.observe((this.#clock.now() - started) / 1000);

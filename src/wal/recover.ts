@@ -71,7 +71,9 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   const last = await replay.run();
   try {
     const { file, segment } = await makeActive(options, { ...last, opening });
-    for (const { name } of [...replaced, last]) disk.remove(`${directory}/${name}`);
+    for (const { name } of [...replaced, last, ...replay.beyond]) {
+      disk.remove(`${directory}/${name}`);
+    }
     const { position, wallMs } = replay;
     const { salt } = last;
     return { segments: [...replay.sealed, segment], file, salt, position, wallMs, opening };
@@ -80,8 +82,27 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
   }
 }
 
+/**
+ * Makes a log in `options.directory` that goes on after `from`; whatever was there is removed. What a
+ * crash leaves of it is a log that does not reach `from`, or this one.
+ */
+export async function begin(options: RecoverOptions, from: Position): Promise<Recovered> {
+  const { directory, disk, random } = options;
+  await ensureDirectory(disk, directory);
+  const { names, opening, replaced } = listSegments(options);
+  for (const { name } of [...replaced, ...names]) disk.remove(`${directory}/${name}`);
+  await disk.syncDirectory(directory);
+  const salt = randomSalt(random);
+  const { file, segment } = await makeActive(options, { opening, previous: from, salt });
+  return { segments: [segment], file, salt, position: from, wallMs: 0, opening };
+}
+
 /** The segments in order, the ones that copies have replaced, and the number of this start. */
-function listSegments({ directory, disk, logger }: RecoverOptions): {
+export function listSegments({
+  directory,
+  disk,
+  logger,
+}: Pick<RecoverOptions, "directory" | "disk" | "logger">): {
   names: SegmentName[];
   replaced: SegmentName[];
   opening: number;

@@ -14,7 +14,7 @@ import type { Disk, DiskFile } from "../lib/disk.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Entry } from "../model/entry.ts";
 import { decodeEntry } from "../model/record.ts";
-import { indexOf, origin, type Position } from "../model/revision.ts";
+import { type Index, indexOf, origin, type Position } from "../model/revision.ts";
 import { openFrame } from "./frame.ts";
 import { type BrokenFrame, Scan, type WholeFrame } from "./scan.ts";
 import { damageHint, readSegmentHeader, type SegmentName } from "./segment.ts";
@@ -34,6 +34,11 @@ export interface ReplayOptions {
    * memory that is theirs.
    */
   readonly replay: (entry: Entry, position: Position) => void;
+  /**
+   * The last entry to be taken, where a frame must end; what follows it is dropped. Absent: all
+   * there are.
+   */
+  readonly end?: Index | undefined;
   /** Told now and then how many bytes have been read, of how many. */
   readonly progress?: (doneBytes: number, totalBytes: number) => void;
 }
@@ -60,6 +65,8 @@ export class Replay {
   readonly #names: readonly SegmentName[];
   /** Every segment but the last, those before the pass included. */
   readonly sealed: Segment[] = [];
+  /** The segments after `end`. */
+  beyond: readonly SegmentName[] = [];
   /** After the last entry read. */
   position: Position = origin;
   wallMs = 0;
@@ -85,10 +92,13 @@ export class Replay {
     this.#totalBytes = this.#listSizes(start);
     this.#yieldedAt = clock.now();
     let last = await this.#read(at(names, start), names[start + 1], true);
-    for (let next = start + 1; next < names.length; next++) {
+    let next = start + 1;
+    for (; next < names.length && !this.#isAtEnd; next++) {
       last.file.close();
       last = await this.#read(at(names, next), names[next + 1], false);
     }
+    this.beyond = names.slice(next);
+    this.sealed.length -= this.beyond.length;
     progress?.(this.#totalBytes, this.#totalBytes);
     return last;
   }
@@ -121,7 +131,7 @@ export class Replay {
     next: SegmentName | undefined,
   ): Promise<void> {
     const before = this.#doneBytes;
-    while (next === undefined || this.position.index + 1 < next.first) {
+    while (!this.#isAtEnd && (next === undefined || this.position.index + 1 < next.first)) {
       const frame = scan.next();
       if (frame === undefined) {
         if (next === undefined) break;
@@ -135,9 +145,14 @@ export class Replay {
       await this.#take(path, frame, salt);
       this.#doneBytes = before + scan.offset;
     }
+    if (this.#isAtEnd) return;
     if (next === undefined && this.position.index < this.#options.applied.index) {
       throw this.#contradiction(path, scan.offset);
     }
+  }
+
+  get #isAtEnd(): boolean {
+    return this.position.index === this.#options.end;
   }
 
   /** Says that a torn frame is cut off; CorruptionError when it is not torn. */
@@ -160,6 +175,8 @@ export class Replay {
     if (header.first !== this.position.index + 1) {
       throw damaged(`entry ${header.first} follows entry ${this.position.index}`);
     }
+    const { end = Infinity } = this.#options;
+    if (header.first + header.count - 1 > end) throw damaged(`no frame ends with entry ${end}`);
     const content = openFrame(frame.bytes, header, salt);
     if (content === undefined) throw damaged("the lengths in a frame do not add up");
     for (const bytes of content.entries) {

@@ -46,16 +46,24 @@ export class Scan {
   readonly #file: DiskFile;
   readonly #salt: number;
   readonly #size: number;
-  #offset = framesAt;
+  #offset: number;
   #checksum = 0;
   #window = Buffer.alloc(0);
   #windowAt = 0;
 
-  /** Begins at the first frame of the segment in `file`, whose header says `salt`. */
-  constructor(file: DiskFile, salt: number) {
+  /**
+   * Begins at the first frame of the segment in `file`, whose header says `salt`; or at the frame at
+   * `offset`, and takes the file to have `size` bytes.
+   */
+  constructor(
+    file: DiskFile,
+    salt: number,
+    part: { offset?: number | undefined; size?: number } = {},
+  ) {
     this.#file = file;
     this.#salt = salt;
-    this.#size = file.size();
+    this.#size = part.size ?? file.size();
+    this.#offset = part.offset ?? framesAt;
   }
 
   /** Where the whole frames read so far end, in bytes. */
