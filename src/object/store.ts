@@ -126,6 +126,43 @@ export class ObjectError extends Error {
   }
 }
 
+/**
+ * The order of keys in every list: that of their UTF-8 bytes. For use with sort. JavaScript's own
+ * order of texts is the same but for characters beyond U+FFFF.
+ */
+export function compareKeys(a: string, b: string): number {
+  if (!surrogate.test(a) && !surrogate.test(b)) return a < b ? -1 : a > b ? 1 : 0;
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+const surrogate = /[\ud800-\udfff]/;
+
+const keyBytesMax = 1024;
+
+/**
+ * What every store wants of a key: some text of at most 1,024 bytes, without control characters, and
+ * no part between slashes that is empty, "." or ".." (URLs and directories give those a meaning of
+ * their own). ObjectError of kind "invalid" otherwise.
+ */
+export function checkKey(operation: string, key: string): void {
+  const problem = keyProblem(key);
+  if (problem !== undefined) {
+    throw new ObjectError("invalid", operation, JSON.stringify(key), `a key ${problem}`);
+  }
+}
+
+function keyProblem(key: string): string | undefined {
+  if (Buffer.byteLength(key) > keyBytesMax) return `has at most ${keyBytesMax} bytes`;
+  if (/\p{Cc}/u.test(key) || !key.isWellFormed()) return "has no control characters";
+  const isOdd = key.split("/").some((part) => part === "" || part === "." || part === "..");
+  return isOdd ? 'has no part that is empty, "." or ".."' : undefined;
+}
+
+/** Throws what a call that was given up is answered with, when `signal` has aborted. */
+export function checkSignal(operation: string, key: string, options?: CallOptions): void {
+  if (options?.signal?.aborted) throw new ObjectError("unknown", operation, key, "given up");
+}
+
 /** Every key that begins with `prefix`, page by page, in byte order. */
 export async function* listAll(
   store: ObjectStore,
