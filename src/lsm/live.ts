@@ -53,6 +53,8 @@ export class Live<P> {
   #durable: P | undefined;
   /** Hashes of tables that are not live and may still have a file. */
   readonly #doomed = new Set<string>();
+  /** How many captures need the file of a table, by its hash. */
+  readonly #held = new Map<string, number>();
   /** Settles when the change that is under way is done. */
   #last: Promise<void> = Promise.resolve();
 
@@ -161,9 +163,27 @@ export class Live<P> {
     return this.#runs.some(({ tables }) => tables.includes(table));
   }
 
-  /** Removes what could not be removed before, as on a full disk of some file systems. DiskError. */
+  /** Keeps the files of the tables that are live now, until the release that it returns. */
+  hold(): () => Promise<void> {
+    const hashes = this.tables.map(({ hash }) => hash);
+    for (const hash of hashes) this.#held.set(hash, (this.#held.get(hash) ?? 0) + 1);
+    return async () => {
+      for (const hash of hashes) {
+        const count = must(this.#held.get(hash), "a table is released once") - 1;
+        if (count > 0) this.#held.set(hash, count);
+        else this.#held.delete(hash);
+      }
+      await this.sweep();
+    };
+  }
+
+  /**
+   * Removes what could not be removed before: it was held, or the disk was full, which stops some
+   * file systems. DiskError.
+   */
   async sweep(): Promise<void> {
     for (const hash of this.#doomed) {
+      if (this.#held.has(hash)) continue;
       // The same bytes have the same name: a live table may have it again.
       const isLive = this.tables.some((table) => table.hash === hash);
       if (!isLive) removeIfThere(this.#disk, tablePath(this.#directory, hash));

@@ -10,9 +10,11 @@
  * After open() the tree holds exactly the rows up to `durable`. Deletions are rows like others
  * until a merge finds nothing older below them.
  */
+
+import { must } from "../lib/assert.ts";
 import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Disk, isFull } from "../lib/disk.ts";
+import { type Disk, isFull, readWhole } from "../lib/disk.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Histogram } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
@@ -26,10 +28,11 @@ import { type Sources, TreeCursor } from "./cursor.ts";
 import { prefixHash } from "./filter.ts";
 import { Flusher } from "./flush.ts";
 import { Live } from "./live.ts";
+import { encodeManifest } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
 import type { Source } from "./merge.ts";
 import { Run, RunCursor } from "./run.ts";
-import type { Table, TableClaims } from "./table.ts";
+import { type Table, type TableClaims, tablePath } from "./table.ts";
 import { RunWriter } from "./writer.ts";
 
 export interface TreeLimits {
@@ -124,6 +127,17 @@ export interface Found {
   /** What follows the prefix. */
   readonly suffix: ByteString;
   readonly value: Uint8Array;
+}
+
+/** The tables of one moment, whose files stay until it is released. */
+export interface Capture<P> {
+  readonly position: P;
+  /** What MANIFEST said then; `install.ts` takes it. */
+  readonly manifest: Buffer;
+  readonly tables: readonly TableInfo[];
+  /** The bytes of one of them. DiskError. */
+  read(hash: string): Buffer;
+  release(): Promise<void>;
 }
 
 export interface TreeStats {
@@ -333,6 +347,20 @@ export class Tree<P> implements Sources {
   /** What the tables say of themselves, newest run first. */
   tables(): TableInfo[] {
     return this.#live.tables;
+  }
+
+  /** The durable tables as they are now; undefined before the first flush. */
+  capture(): Capture<P> | undefined {
+    const { directory, disk } = this.#options;
+    const position = this.#live.durable;
+    if (position === undefined) return undefined;
+    return {
+      position,
+      manifest: encodeManifest(this.#live.manifest),
+      tables: this.#live.tables,
+      read: (hash) => must(readWhole(disk, tablePath(directory, hash)), "a held table has a file"),
+      release: this.#live.hold(),
+    };
   }
 
   stats(): TreeStats {
