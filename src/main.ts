@@ -1,6 +1,7 @@
 /** The program: carry out one command, exit with its code. */
 import fs from "node:fs";
 import { execute } from "./cli/command.ts";
+import { linesOf } from "./cli/consent.ts";
 import { exitCodeOf } from "./cli/exit.ts";
 
 /**
@@ -24,8 +25,10 @@ try {
   const code = await execute(argv, {
     environment: process.env,
     interactive: process.stdout.isTTY || process.env.npm_lifecycle_event === "start",
+    answers: process.stdin.isTTY,
     print: writer(1),
     warn,
+    readLine: linesOf(() => Bun.stdin.stream()),
   });
   process.exit(code);
 } catch (error) {

@@ -1,11 +1,23 @@
 /**
- * The commands: their names, what they are for, and where they live. citty holds the tree and
- * loads a command only when it is called; options are read by our own strict parser.
+ * The commands: their names, what they are for, and where they live. Some are groups of others:
+ * `t4 inspect get`. citty holds the tree and loads a command only when it is called; options are
+ * read by our own strict parser.
  */
-import { defineCommand, runCommand } from "citty";
+import { type CommandDef, defineCommand, runCommand } from "citty";
 import { exitCodes } from "./exit.ts";
-import { optionsHelp } from "./help.ts";
-import { runOptions, type Table, versionOptions } from "./options.ts";
+import { operandsUsage, optionsHelp } from "./help.ts";
+import {
+  inspectCountOptions,
+  inspectDiffOptions,
+  inspectGetOptions,
+  inspectHistoryOptions,
+  inspectListOptions,
+  inspectMetaOptions,
+  runOptions,
+  type Table,
+  verifyOptions,
+  versionOptions,
+} from "./options.ts";
 import type { Environment } from "./parse.ts";
 import { suggestion, UsageError } from "./usage.ts";
 
@@ -14,26 +26,81 @@ export interface Shell {
   readonly environment: Environment;
   /** True when a person reads along: standard output is a terminal, or `bun run start` was used. */
   readonly interactive: boolean;
+  /** True when a person can answer: standard input is a terminal. */
+  readonly answers: boolean;
   /** Writes results. */
   readonly print: (text: string) => void;
-  /** Writes log lines and errors. */
+  /** Writes log lines, questions and errors. */
   readonly warn: (text: string) => void;
+  /** The next line of standard input, without its end; undefined when it is closed. */
+  readonly readLine: () => Promise<string | undefined>;
 }
 
 /** Carries out a command; resolves to the exit code. */
 export type Command = (argv: readonly string[], shell: Shell) => Promise<number>;
 
-interface Entry {
+/** A command that does something. */
+interface Leaf {
   readonly description: string;
   readonly options: Table;
   readonly load: () => Promise<Command>;
 }
 
-const commands: Readonly<Record<string, Entry>> = {
+/** A command whose next word says what to do. */
+interface Group {
+  readonly description: string;
+  readonly commands: Commands;
+}
+
+type Commands = Readonly<Record<string, Leaf | Group>>;
+
+const inspectCommands: Commands = {
+  meta: {
+    description: "revisions and counts of the whole",
+    options: inspectMetaOptions,
+    load: async () => (await import("./inspect.ts")).meta,
+  },
+  get: {
+    description: "one key",
+    options: inspectGetOptions,
+    load: async () => (await import("./inspect.ts")).get,
+  },
+  list: {
+    description: "the keys that begin with a prefix",
+    options: inspectListOptions,
+    load: async () => (await import("./inspect.ts")).list,
+  },
+  count: {
+    description: "how many keys begin with a prefix",
+    options: inspectCountOptions,
+    load: async () => (await import("./inspect.ts")).count,
+  },
+  history: {
+    description: "what happened to one key",
+    options: inspectHistoryOptions,
+    load: async () => (await import("./inspect.ts")).history,
+  },
+  diff: {
+    description: "which keys changed between two revisions",
+    options: inspectDiffOptions,
+    load: async () => (await import("./inspect.ts")).diff,
+  },
+};
+
+const commands: Commands = {
   run: {
     description: "start a member",
     options: runOptions,
     load: async () => (await import("./run.ts")).run,
+  },
+  inspect: {
+    description: "read a data directory, also that of a running member",
+    commands: inspectCommands,
+  },
+  verify: {
+    description: "check every byte of a data directory, also of a running member's",
+    options: verifyOptions,
+    load: async () => (await import("./verify.ts")).verify,
   },
   version: {
     description: "say what this binary is",
@@ -42,61 +109,106 @@ const commands: Readonly<Record<string, Entry>> = {
   },
 };
 
+/** A command, and the words that led to it. */
+interface Found {
+  readonly path: readonly string[];
+  readonly command: Leaf | Group;
+  /** What follows those words. */
+  readonly rest: readonly string[];
+}
+
 /** Carries out the command line `argv`, without the program's name; resolves to the exit code. */
 export async function execute(argv: readonly string[], shell: Shell): Promise<number> {
   const [first, ...rest] = argv;
   if (first === "--version" || first === "-v") return await execute(["version", ...rest], shell);
-  const wantsHelp = argv.some((argument) => argument === "--help" || argument === "-h");
-  const name = first === "help" ? rest[0] : first;
-  if (name === undefined || name === "--help" || name === "-h") {
-    shell.print(generalHelp());
-    return exitCodes.ok.code;
-  }
-  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (entry === undefined) throw new UsageError(unknownText(name));
-  if (first === "help" || wantsHelp) {
-    shell.print(commandHelp(name, entry));
-    return exitCodes.ok.code;
-  }
+  if (first === undefined || isHelp(first)) return help({ path: [], command: root, rest }, shell);
+  if (first === "help") return help(find(rest), shell);
+  const found = find(argv);
+  const flags = found.rest.includes("--")
+    ? found.rest.slice(0, found.rest.indexOf("--"))
+    : found.rest;
+  if (flags.some(isHelp)) return help(found, shell);
+  if ("commands" in found.command) throw new UsageError(incompleteText(found, found.command));
   return await dispatch(argv, shell);
+}
+
+const root: Group = { description: "", commands };
+
+function isHelp(argument: string): boolean {
+  return argument === "--help" || argument === "-h";
+}
+
+/** The command that `words` begin with; UsageError when a word names none. */
+function find(words: readonly string[]): Found {
+  const path: string[] = [];
+  let command: Leaf | Group = root;
+  for (const word of words) {
+    if (!("commands" in command) || isHelp(word)) break;
+    const next: Leaf | Group | undefined = Object.hasOwn(command.commands, word)
+      ? command.commands[word]
+      : undefined;
+    if (next === undefined) throw new UsageError(unknownText(word, path, command));
+    command = next;
+    path.push(word);
+  }
+  return { path, command, rest: words.slice(path.length) };
 }
 
 async function dispatch(argv: readonly string[], shell: Shell): Promise<number> {
   let code: number = exitCodes.ok.code;
-  const leaves = Object.entries(commands).map(([name, { load }]) => {
-    const leaf = defineCommand({
+  const treeOf = (tree: Commands): Record<string, CommandDef> =>
+    Object.fromEntries(Object.entries(tree).map(([name, each]) => [name, nodeOf(name, each)]));
+  const nodeOf = (name: string, command: Leaf | Group): CommandDef => {
+    if ("commands" in command) return { meta: { name }, subCommands: treeOf(command.commands) };
+    return defineCommand({
       meta: { name },
       run: async ({ rawArgs }) => {
-        code = await (await load())(rawArgs, shell);
+        code = await (await command.load())(rawArgs, shell);
       },
     });
-    return [name, leaf] as const;
-  });
-  const tree = defineCommand({ subCommands: Object.fromEntries(leaves) });
-  await runCommand(tree, { rawArgs: [...argv] });
+  };
+  await runCommand({ subCommands: treeOf(commands) }, { rawArgs: [...argv] });
   return code;
 }
 
-function generalHelp(): string {
-  const lines = Object.entries(commands).map(
-    ([name, { description }]) => `  t4 ${name.padEnd(10)} ${description}\n`,
+function help({ command, path }: Found, shell: Shell): number {
+  const name = ["t4", ...path].join(" ");
+  shell.print("commands" in command ? groupHelp(name, command) : leafHelp(name, command));
+  return exitCodes.ok.code;
+}
+
+function groupHelp(name: string, { commands: tree, description }: Group): string {
+  const wide = Math.max(...Object.keys(tree).map((each) => each.length));
+  const lines = Object.entries(tree).map(
+    ([each, { description: purpose }]) => `  ${name} ${each.padEnd(wide + 2)} ${purpose}\n`,
   );
-  return `T4 is an etcd-v3-compatible key-value database in one binary.
+  const title =
+    description === ""
+      ? "T4 is an etcd-v3-compatible key-value database in one binary."
+      : `${name}: ${description}`;
+  return `${title}
 
 ${lines.join("")}
-t4 <command> --help lists a command's options. Each can also be set by its T4_* variable;
+${name} <command> --help lists a command's options. Most can also be set by a T4_* variable;
 a flag wins over its variable.
 `;
 }
 
-function commandHelp(name: string, { description, options }: Entry): string {
-  return `t4 ${name}: ${description}\n\n${optionsHelp(options)}\n`;
+function leafHelp(name: string, { description, options }: Leaf): string {
+  const usage = operandsUsage(options);
+  const line = usage === "" ? "" : `  ${name} ${usage}\n\n`;
+  return `${name}: ${description}\n\n${line}${optionsHelp(options)}\n`;
 }
 
-function unknownText(name: string): string {
-  const names = Object.keys(commands);
+function unknownText(name: string, path: readonly string[], group: Group): string {
+  const names = Object.keys(group.commands);
+  const after = path.length === 0 ? "" : ` after t4 ${path.join(" ")}`;
   if (name.startsWith("-"))
-    return `unknown flag ${name}; a command comes first: ${names.join(", ")}`;
+    return `unknown flag ${name}${after}; a command comes first: ${names.join(", ")}`;
   const hint = suggestion(name, names) || `; commands are ${names.join(", ")}`;
-  return `unknown command ${JSON.stringify(name)}${hint}`;
+  return `unknown command ${JSON.stringify(name)}${after}${hint}`;
+}
+
+function incompleteText({ path }: Found, { commands: tree }: Group): string {
+  return `t4 ${path.join(" ")} needs a command: ${Object.keys(tree).join(", ")}`;
 }

@@ -2,14 +2,17 @@
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { DiskError, InUseError } from "../lib/disk.ts";
 import { ListenError } from "./listen.ts";
-import { ConfigurationError, UsageError } from "./usage.ts";
+import { ConfigurationError, NotFoundError, UsageError } from "./usage.ts";
 
 /** The codes and what they mean to a script; from 64 on they are those of BSD's sysexits. */
 export const exitCodes = {
   ok: { code: 0, meaning: "done" },
   failure: { code: 1, meaning: "an error that no other code describes; the last log line has it" },
   usage: { code: 2, meaning: "the command line or a T4_* variable is wrong" },
+  notFound: { code: 3, meaning: "what was asked for is not there: a key, a revision, a branch" },
+  superseded: { code: 6, meaning: "another member leads; the message names it: do not restart" },
   corruption: { code: 7, meaning: "a file is damaged; the message names it and the offset" },
+  unreachable: { code: 69, meaning: "the bucket cannot be reached; the message says why" },
   cannotCreate: { code: 73, meaning: "the data directory cannot be made" },
   temporary: {
     code: 75,
@@ -31,6 +34,7 @@ export function exitCodeOf(error: unknown): number {
 
 function outcomeOf(error: unknown): keyof typeof exitCodes {
   if (error instanceof UsageError) return "usage";
+  if (error instanceof NotFoundError) return "notFound";
   if (error instanceof CorruptionError) return "corruption";
   if (error instanceof InUseError) return "temporary";
   if (error instanceof ForeignError || error instanceof ConfigurationError) return "configuration";

@@ -6,13 +6,21 @@ export function optionsHelp(table: Table): string {
   return Object.values(table)
     .map((option) => {
       const letter = option.letter === undefined ? "" : `-${option.letter}, `;
+      if (option.operand !== undefined) return `  ${option.operand}\n      ${option.help}`;
+      const variable = option.onlyTyped ? "" : `, variable ${variableOf(option.flag)}`;
       return [
         `  ${letter}--${option.flag}${valueHelp(option)}`,
         `      ${option.help}`,
-        `      default ${presetHelp(option)}, variable ${variableOf(option.flag)}`,
+        `      ${option.required ? "required" : `default ${presetHelp(option)}`}${variable}`,
       ].join("\n");
     })
     .join("\n");
+}
+
+/** What stands after the command without a flag: "KEY" or "[PREFIX]"; empty when nothing does. */
+export function operandsUsage(table: Table): string {
+  const operands = Object.values(table).filter(({ operand }) => operand !== undefined);
+  return operands.map(({ operand, required }) => (required ? operand : `[${operand}]`)).join(" ");
 }
 
 /** The same as a Markdown table. */

@@ -18,6 +18,12 @@ export interface Option<T> {
   readonly presetHelp?: string | undefined;
   /** One letter that stands for the flag after a single dash. */
   readonly letter?: string | undefined;
+  /** It has no variable: what one command line asks for is no setting. */
+  readonly onlyTyped?: true | undefined;
+  /** It must be given, by flag or by variable. */
+  readonly required?: true | undefined;
+  /** It stands on the command line without a flag, and is called this in help: "KEY". */
+  readonly operand?: string | undefined;
 }
 
 /** The options of one command, each under the name the code knows it by. */
@@ -34,15 +40,33 @@ function unset<const T>(flag: string, kind: Kind<T>, presetHelp: string, help: s
   return { flag, help, kind, preset: undefined, presetHelp };
 }
 
+/** What stands without a flag. */
+function operand<const T>(name: string, kind: Kind<T>, help: string) {
+  return {
+    flag: name.toLowerCase(),
+    help,
+    kind,
+    preset: undefined,
+    onlyTyped: true,
+    operand: name,
+  } as const;
+}
+
+/** The same, for this command line only. */
+function typed<O extends Option<unknown>>(each: O): O & { readonly onlyTyped: true } {
+  return { ...each, onlyTyped: true };
+}
+
 const mib = 1024 * 1024;
+const dataDirectory = option(
+  "data-dir",
+  text("directory"),
+  "/var/lib/t4",
+  "where the log (wal/) and the tables (db/) live",
+);
 
 export const runOptions = {
-  dataDirectory: option(
-    "data-dir",
-    text("directory"),
-    "/var/lib/t4",
-    "where the log (wal/) and the tables (db/) live",
-  ),
+  dataDirectory,
   listen: option("listen", address(), "127.0.0.1:3379", "where etcd clients connect (gRPC)"),
   metricsAddress: option(
     "metrics-addr",
@@ -151,24 +175,69 @@ export const runOptions = {
   ),
 } as const;
 
-export const versionOptions = {
-  output: {
-    ...option("output", choice(["text", "json"]), "text", "the form of the answer"),
-    letter: "o",
-  },
+const output = {
+  ...option("output", choice(["text", "json"]), "text", "the form of the answer"),
+  letter: "o",
 } as const;
+
+export const versionOptions = { output } as const;
+
+/** The options of commands that read a data directory and change nothing. */
+const readingOptions = {
+  dataDirectory,
+  output,
+  json: typed(option("json", toggle(), "false", "the same as --output=json")),
+} as const;
+
+const key = { ...operand("KEY", text("key"), "the key"), required: true } as const;
+const keyPrefix = typed(
+  unset("prefix", text("prefix"), "every key", "only keys that begin with this"),
+);
+const limit = typed(
+  option("limit", integer("count", 0, 1_000_000_000), "100", "show this many at most; 0 for all"),
+);
+const revision = integer("revision", 0, 999_999_999_999_999);
+
+export const inspectMetaOptions = readingOptions;
+export const inspectGetOptions = { key, ...readingOptions } as const;
+export const inspectListOptions = {
+  keyPrefixTyped: operand("PREFIX", text("prefix"), "the same as --prefix"),
+  keyPrefix,
+  limit,
+  ...readingOptions,
+} as const;
+export const inspectCountOptions = { keyPrefix, ...readingOptions } as const;
+export const inspectHistoryOptions = { key, limit, ...readingOptions } as const;
+export const inspectDiffOptions = {
+  from: typed(
+    unset(
+      "from-rev",
+      revision,
+      "1, or the first after the compaction",
+      "the first revision whose changes count",
+    ),
+  ),
+  to: typed(option("to-rev", revision, "0", "the last one; 0 for the current revision")),
+  keyPrefix,
+  ...readingOptions,
+} as const;
+
+export const verifyOptions = readingOptions;
 
 type ValueOf<O> = O extends Option<infer T> ? T : never;
 
 /** What the options of a table came out as. */
 export type Values<T extends Table> = {
-  readonly [Name in keyof T]: T[Name] extends { readonly preset: string }
+  readonly [Name in keyof T]: T[Name] extends
+    | { readonly preset: string }
+    | { readonly required: true }
     ? ValueOf<T[Name]>
     : ValueOf<T[Name]> | undefined;
 };
 
 export type RunOptions = Values<typeof runOptions>;
 export type VersionOptions = Values<typeof versionOptions>;
+export type ReadingOptions = Values<typeof readingOptions>;
 
 /** The environment variable that sets `flag`. */
 export function variableOf(flag: string): string {

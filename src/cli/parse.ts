@@ -15,24 +15,47 @@ export function parse<T extends Table>(
   argv: readonly string[],
   environment: Environment,
 ): Values<T> {
-  const typed = typedFlags(Object.values(table), argv);
+  const typed = typedTexts(Object.values(table), argv);
   const entries = Object.entries(table).map(([name, option]) => {
     return [name, chosen(option, typed.get(option.flag), environment)];
   });
   return Object.fromEntries(entries) as Values<T>;
 }
 
-/** What was typed for each flag. */
-function typedFlags(options: Option<unknown>[], argv: readonly string[]): Map<string, string> {
+/**
+ * What was typed for each option, by its flag. What is no flag goes to the operands in their order,
+ * and so does all that follows "--" where there are any.
+ */
+function typedTexts(options: Option<unknown>[], argv: readonly string[]): Map<string, string> {
   const typed = new Map<string, string>();
+  const operands = options.filter(({ operand }) => operand !== undefined);
+  const flags = options.filter(({ operand }) => operand === undefined);
+  let waiting = operands;
+  let isOver = false;
   for (let at = 0; at < argv.length; at++) {
-    const { option, value } = recognise(options, argv[at] as string);
-    if (typed.has(option.flag)) throw new UsageError(`--${option.flag} is given twice`);
-    if (value !== undefined) typed.set(option.flag, value);
-    else if (option.kind.hint === undefined) typed.set(option.flag, "true");
-    else typed.set(option.flag, following(option, argv[++at]));
+    const argument = argv[at] as string;
+    if (operands.length > 0 && (isOver || !argument.startsWith("-") || argument === "-")) {
+      const [operand, ...others] = waiting;
+      if (operand === undefined) throw new UsageError(unexpectedText(argument, operands));
+      typed.set(operand.flag, argument);
+      waiting = others;
+    } else if (operands.length > 0 && argument === "--") {
+      isOver = true;
+    } else {
+      const { option, value } = recognise(flags, argument);
+      if (typed.has(option.flag)) throw new UsageError(`--${option.flag} is given twice`);
+      if (value !== undefined) typed.set(option.flag, value);
+      else if (option.kind.hint === undefined) typed.set(option.flag, "true");
+      else typed.set(option.flag, following(option, argv[++at]));
+    }
   }
   return typed;
+}
+
+function unexpectedText(argument: string, operands: readonly Option<unknown>[]): string {
+  const names = operands.map(({ operand }) => operand).join(" and ");
+  const expected = names === "" ? "there are only flags" : `only ${names} can stand there`;
+  return `unexpected argument ${JSON.stringify(argument)}: ${expected}`;
 }
 
 /** The option that `argument` names, and the value behind its equals sign. */
@@ -42,7 +65,7 @@ function recognise(
 ): { option: Option<unknown>; value: string | undefined } {
   const [, dashes, name, value] = /^(--?)([^=]+)(?:=(.*))?$/s.exec(argument) ?? [];
   if (dashes === undefined) {
-    throw new UsageError(`unexpected argument ${JSON.stringify(argument)}: there are only flags`);
+    throw new UsageError(unexpectedText(argument, []));
   }
   const option = options.find((each) => name === (dashes === "-" ? each.letter : each.flag));
   if (option !== undefined) return { option, value };
@@ -62,11 +85,18 @@ function chosen(
   typed: string | undefined,
   environment: Environment,
 ): unknown {
-  if (typed !== undefined) return read(option, typed, `--${option.flag}`);
-  const variable = variableOf(option.flag);
-  const set = environment[variable];
+  const { flag, operand, preset } = option;
+  if (typed !== undefined) return read(option, typed, operand ?? `--${flag}`);
+  const variable = variableOf(flag);
+  const set = option.onlyTyped ? undefined : environment[variable];
   if (set !== undefined && set !== "") return read(option, set, variable);
-  return option.preset === undefined ? undefined : read(option, option.preset, `--${option.flag}`);
+  if (option.required) throw new UsageError(missingText(option));
+  return preset === undefined ? undefined : read(option, preset, `--${flag}`);
+}
+
+function missingText({ flag, help, onlyTyped, operand }: Option<unknown>): string {
+  if (operand !== undefined) return `${operand} is missing: ${help}`;
+  return `--${flag} is missing${onlyTyped ? "" : `, and ${variableOf(flag)} is not set`}: ${help}`;
 }
 
 function read(option: Option<unknown>, text: string, origin: string): unknown {

@@ -15,6 +15,11 @@ export class ConfigurationError extends Error {
   override readonly name = "ConfigurationError";
 }
 
+/** What was asked for is not there. */
+export class NotFoundError extends Error {
+  override readonly name = "NotFoundError";
+}
+
 /** `, did you mean X?` when one of `known` is close to `typed`, else nothing. */
 export function suggestion(typed: string, known: readonly string[], prefix = ""): string {
   let best: string | undefined;
