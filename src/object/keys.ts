@@ -4,9 +4,9 @@
  *   leader-lock                                      who leads, by conditional writes only
  *   nodes/<incarnation>                              one for each formatted data directory
  *   wal/<seq, 20 digits>                             log object: data or fence
- *   sst/<sha256>                                     table
+ *   sst/<sha256>-<copy>                              table; every upload makes a key of its own
  *   checkpoint/<term, 10>/<revision, 20>/manifest.json   what a checkpoint is made of
- *   checkpoint/<term, 10>/<revision, 20>/pending.json    what one that is being made will use
+ *   checkpoint/<term, 10>/<revision, 20>/pending-<attempt>.json   what one being made will use
  *   manifest/latest                                  pointer to the newest checkpoint
  *   branches/<id>                                    a fork's pin
  *   points/<id>                                      a restore point's pin
@@ -14,7 +14,8 @@
  *   gc/condemned.json                                what gc is about to delete
  *   probe/<nonce>                                    of the start-up probe; removed again
  *
- * Numbers are padded, so that byte order is their order.
+ * Numbers are padded, so that byte order is their order. A copy or an attempt is 16 hex digits, drawn
+ * anew each time (replication/checkpoint.ts).
  */
 
 export const lockKey = "leader-lock";
@@ -30,7 +31,6 @@ export const pointPrefix = "points/";
 export const probePrefix = "probe/";
 
 const manifestName = "manifest.json";
-const pendingName = "pending.json";
 
 /** `incarnation` is a member id. */
 export function nodeKey(incarnation: bigint): string {
@@ -48,14 +48,15 @@ export function seqOf(key: string): number | undefined {
   return safeInteger(digits);
 }
 
-/** The table with this lower-case hex SHA-256. */
-export function tableKey(hash: string): string {
-  return `${tablePrefix}${hash}`;
+/** The table with this lower-case hex SHA-256, as the attempt `copy` uploaded it. */
+export function tableKey(hash: string, copy: string): string {
+  return `${tablePrefix}${hash}-${copy}`;
 }
 
-/** The hash of a table; undefined when `key` is none's. */
-export function tableHashOf(key: string): string | undefined {
-  return /^sst\/([0-9a-f]{64})$/.exec(key)?.[1];
+/** Hash and copy of a table; undefined when `key` is none's. */
+export function tableOfKey(key: string): { hash: string; copy: string } | undefined {
+  const [, hash, copy] = /^sst\/([0-9a-f]{64})-([0-9a-f]{16})$/.exec(key) ?? [];
+  return hash === undefined || copy === undefined ? undefined : { hash, copy };
 }
 
 /** What a checkpoint of this term and revision consists of. People call a checkpoint by this key. */
@@ -63,21 +64,23 @@ export function checkpointKey(term: number, revision: number): string {
   return `${checkpointPrefix}${padded(term, 10)}/${padded(revision, 20)}/${manifestName}`;
 }
 
-/** Beside a checkpoint's manifest: the tables it will use while it is being made. */
-export function pendingKey(term: number, revision: number): string {
-  return `${checkpointPrefix}${padded(term, 10)}/${padded(revision, 20)}/${pendingName}`;
+/** Beside a checkpoint's manifest: the tables that an attempt to make it will use. */
+export function pendingKey(term: number, revision: number, attempt: string): string {
+  return `${checkpointPrefix}${padded(term, 10)}/${padded(revision, 20)}/pending-${attempt}.json`;
 }
 
-/** Term and revision in the key of a checkpoint's object; undefined when `key` is none's. */
+/**
+ * Term and revision in the key of a checkpoint's object, and the attempt when it is pending;
+ * undefined when `key` is none's.
+ */
 export function checkpointOfKey(
   key: string,
-): { term: number; revision: number; isPending: boolean } | undefined {
-  const [, termDigits, revisionDigits, name] =
-    /^checkpoint\/(\d{10})\/(\d{20})\/(manifest|pending)\.json$/.exec(key) ?? [];
+): { term: number; revision: number; attempt: string | undefined } | undefined {
+  const [, termDigits, revisionDigits, , attempt] =
+    /^checkpoint\/(\d{10})\/(\d{20})\/(manifest|pending-([0-9a-f]{16}))\.json$/.exec(key) ?? [];
   const term = safeInteger(termDigits);
   const revision = safeInteger(revisionDigits);
-  if (term === undefined || revision === undefined) return undefined;
-  return { term, revision, isPending: name === "pending" };
+  return term === undefined || revision === undefined ? undefined : { term, revision, attempt };
 }
 
 export function branchKey(id: string): string {
