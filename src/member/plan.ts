@@ -1,0 +1,150 @@
+/**
+ * How a member starts: a table of what may be found and what is then done. The columns are what can
+ * be observed before anything is written; exactly one row matches whatever is found (a test goes
+ * through every combination).
+ *
+ *   directory   new     no identity: nothing there
+ *               empty   an identity and no entry
+ *               data    entries, in tables or log
+ *   bound       the directory's acknowledged writes are in a bucket (BUCKET says so)
+ *   bucket      none    not configured
+ *               blank   nothing below the prefix
+ *               begun   a checkpoint and no lock, no log: a first start was cut short; nothing was
+ *                       ever acknowledged there
+ *               led     there is a lock
+ *               lost    there is a log and no lock
+ *   same        directory and prefix are of one cluster (never when it is new)
+ *   s3          the lock says that the bucket holds everything acknowledged
+ *   listed      the lock says that this directory does
+ *   branch      --branch-checkpoint was given
+ */
+
+/** What was found; see the picture. Columns that make no sense for what was found are false. */
+export interface Facts {
+  readonly directory: "new" | "empty" | "data";
+  readonly bound: boolean;
+  readonly bucket: "none" | "blank" | "begun" | "led" | "lost";
+  readonly same: boolean;
+  readonly s3: boolean;
+  readonly listed: boolean;
+  readonly branch: boolean;
+}
+
+/** What is done. */
+export type Plan =
+  /** No bucket: the directory is all there is. */
+  | "local"
+  /** Make the lock, fence, begin an empty database. */
+  | "create"
+  /** Take tables from the source's checkpoint, publish the branch's own first one, then create. */
+  | "branch"
+  /** Upload a checkpoint of the directory, then make the lock and fence. */
+  | "upload"
+  /** Take the prefix's checkpoint, then make the lock and fence: what a cut-short start had left. */
+  | "resume"
+  /** Take the lock, fence, replay the bucket's log; the directory is a cache (R5). */
+  | "through the bucket"
+  /** Take the lock with the directory's own log, which holds everything (R5). */
+  | "with its own log";
+
+export type RefusalReason =
+  | "bound elsewhere"
+  | "lock is gone"
+  | "another cluster"
+  | "acknowledged elsewhere"
+  | "branch into data";
+
+export interface Row {
+  readonly name: string;
+  /** Values a column may have; a column that is absent may have any. */
+  readonly when: {
+    readonly [Column in keyof Facts]?: Facts[Column] | readonly Facts[Column][];
+  };
+  readonly plan: Plan | { readonly refuse: RefusalReason };
+}
+
+const unused = ["new", "empty"] as const;
+
+/** The rows; a row's name is what messages and tests call it. */
+export const rows: readonly Row[] = [
+  { name: "local", when: { bucket: "none", bound: false }, plan: "local" },
+  { name: "bound", when: { bucket: "none", bound: true }, plan: { refuse: "bound elsewhere" } },
+  { name: "lost", when: { bucket: "lost" }, plan: { refuse: "lock is gone" } },
+  { name: "first", when: { bucket: "blank", directory: unused, branch: false }, plan: "create" },
+  {
+    name: "first of a branch",
+    when: { bucket: "blank", directory: unused, branch: true },
+    plan: "branch",
+  },
+  {
+    name: "bring data",
+    when: { bucket: "blank", directory: "data", bound: false, branch: false },
+    plan: "upload",
+  },
+  {
+    name: "bring what is elsewhere",
+    when: { bucket: "blank", directory: "data", bound: true, branch: false },
+    plan: { refuse: "bound elsewhere" },
+  },
+  {
+    name: "branch into data",
+    when: { bucket: "blank", directory: "data", branch: true },
+    plan: { refuse: "branch into data" },
+  },
+  { name: "resume", when: { bucket: "begun", directory: unused }, plan: "resume" },
+  {
+    name: "resume bringing",
+    when: { bucket: "begun", directory: "data", same: true },
+    plan: "upload",
+  },
+  {
+    name: "begun by another",
+    when: { bucket: "begun", directory: "data", same: false },
+    plan: { refuse: "another cluster" },
+  },
+  {
+    name: "another's",
+    when: { bucket: "led", directory: "data", same: false },
+    plan: { refuse: "another cluster" },
+  },
+  {
+    name: "lost disk",
+    when: { bucket: "led", directory: unused, s3: true },
+    plan: "through the bucket",
+  },
+  {
+    name: "restart",
+    when: { bucket: "led", directory: "data", same: true, s3: true },
+    plan: "through the bucket",
+  },
+  {
+    name: "restart with its own log",
+    when: { bucket: "led", directory: ["empty", "data"], same: true, s3: false, listed: true },
+    plan: "with its own log",
+  },
+  {
+    name: "others hold it",
+    when: { bucket: "led", directory: ["empty", "data"], same: true, s3: false, listed: false },
+    plan: { refuse: "acknowledged elsewhere" },
+  },
+  {
+    name: "others hold it, nothing here",
+    when: { bucket: "led", directory: unused, same: false, s3: false },
+    plan: { refuse: "acknowledged elsewhere" },
+  },
+];
+
+/** The row that `facts` fall into. */
+export function rowOf(facts: Facts): Row {
+  const row = rows.find((each) => matches(each, facts));
+  if (row === undefined) throw new Error(`no row for ${JSON.stringify(facts)}`);
+  return row;
+}
+
+/** Whether the row is about `facts`. */
+export function matches({ when }: Row, facts: Facts): boolean {
+  return Object.entries(when).every(([column, wanted]) => {
+    const found = facts[column as keyof Facts];
+    return Array.isArray(wanted) ? wanted.includes(found) : wanted === found;
+  });
+}
