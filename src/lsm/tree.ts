@@ -10,7 +10,6 @@
  * After open() the tree holds exactly the rows up to `durable`. Deletions are rows like others
  * until a merge finds nothing older below them.
  */
-
 import { must } from "../lib/assert.ts";
 import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -24,14 +23,12 @@ import { BlockCache } from "./cache.ts";
 import { checkLive } from "./check.ts";
 import { Compactor } from "./compaction.ts";
 import { Condition } from "./condition.ts";
-import { type Sources, TreeCursor } from "./cursor.ts";
-import { prefixHash } from "./filter.ts";
 import { Flusher } from "./flush.ts";
 import { Live } from "./live.ts";
+import { type Layers, Lookup } from "./lookup.ts";
 import { encodeManifest } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
-import type { Source } from "./merge.ts";
-import { Run, RunCursor } from "./run.ts";
+import type { Run } from "./run.ts";
 import { type Table, type TableClaims, tablePath } from "./table.ts";
 import { RunWriter } from "./writer.ts";
 
@@ -106,6 +103,23 @@ export interface TableInfo extends TableClaims {
   readonly bytes: number;
 }
 
+/** Rows, as their owner reads and writes them. */
+export interface RowSet {
+  /** Sets a row to `head` followed by `tail`; both are copied. */
+  put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void;
+  delete(key: ByteString): void;
+  /** The value of a row, undefined when there is none: a view that nobody changes. CorruptionError. */
+  get(key: ByteString): Uint8Array | undefined;
+  /**
+   * The first row at or after `from` that begins with the prefix of `from` of this length, which
+   * must be the one the schema cuts from such rows. The newest source that has one is believed: of
+   * the rows of one prefix, those put later must sort earlier. CorruptionError.
+   */
+  first(from: ByteString, prefixLength: number): Found | undefined;
+  /** The rows from `from` up to but not including `to`, in key order. */
+  scan(from: ByteString, to?: ByteString): Cursor;
+}
+
 export interface Cursor {
   /** Moves to the next row; false at the end of the range. */
   next(): boolean;
@@ -154,9 +168,7 @@ export interface TreeStats {
   readonly mergedBytes: number;
 }
 
-const noRun = new Run([]);
-
-export class Tree<P> implements Sources {
+export class Tree<P> implements RowSet, Layers {
   readonly #options: TreeOptions<P>;
   readonly #cache: BlockCache;
   readonly #live: Live<P>;
@@ -166,10 +178,10 @@ export class Tree<P> implements Sources {
   readonly #flushing: Task;
   readonly #merging: Task;
   readonly #progress = new Condition();
-  /** For lookups of single rows. */
-  readonly #finder: RunCursor;
+  readonly #lookup: Lookup;
   #memtable: Memtable;
-  #sealed: readonly Memtable[] = [];
+  /** The one that takes rows, then the sealed ones, newest first. */
+  #memtables: readonly Memtable[];
   #generation = 0;
 
   private constructor(options: TreeOptions<P>, opened: { live: Live<P>; cache: BlockCache }) {
@@ -178,8 +190,9 @@ export class Tree<P> implements Sources {
     this.#options = options;
     this.#cache = cache;
     this.#live = live;
-    this.#finder = new RunCursor(cache, noRun);
+    this.#lookup = new Lookup(this, cache, schema);
     this.#memtable = new Memtable(limits.memtableBytesMax);
+    this.#memtables = [this.#memtable];
     this.#writer = new RunWriter({ ...options, ...limits });
     this.#flusher = new Flusher({
       clock,
@@ -230,67 +243,34 @@ export class Tree<P> implements Sources {
     return this.#generation;
   }
 
-  /** Sets a row to `head` followed by `tail`; both are copied. */
+  get memtables(): readonly Memtable[] {
+    return this.#memtables;
+  }
+
+  get runs(): readonly Run[] {
+    return this.#live.runs;
+  }
+
   put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void {
     this.#generation++;
-    this.#memtable.put(key, this.#hashOf(key), head, tail);
+    this.#memtable.put(key, this.#lookup.hashOf(key), head, tail);
   }
 
   delete(key: ByteString): void {
     this.#generation++;
-    this.#memtable.delete(key, this.#hashOf(key));
+    this.#memtable.delete(key, this.#lookup.hashOf(key));
   }
 
-  /** The value of a row, undefined when there is none: a view that nobody changes. CorruptionError. */
   get(key: ByteString): Uint8Array | undefined {
-    const hash = this.#hashOf(key);
-    for (let at = -1; at < this.#sealed.length; at++) {
-      const memtable = this.#memtableAt(at);
-      const value = memtable.mayHave(hash) ? memtable.get(key) : undefined;
-      if (value !== undefined) return value ?? undefined;
-    }
-    const finder = this.#finder;
-    for (const run of this.#live.runs) {
-      if (!finder.find(run, key, key.length, hash) || finder.keyFrom(key.length) !== "") continue;
-      return finder.start < 0 ? undefined : finder.bytes.subarray(finder.start, finder.end);
-    }
-    return undefined;
+    return this.#lookup.get(key);
   }
 
-  /**
-   * The first row at or after `from` that begins with the prefix of `from` of this length, which
-   * must be the one the schema cuts from such rows. The newest source that has one is believed: of
-   * the rows of one prefix, those put later must sort earlier. CorruptionError.
-   */
   first(from: ByteString, prefixLength: number): Found | undefined {
-    const hash = prefixHash(from, prefixLength);
-    const found =
-      this.#firstInMemory(from, prefixLength, hash) ?? this.#firstInRuns(from, prefixLength, hash);
-    if (found === undefined) return undefined;
-    const { bytes, end, start } = found;
-    if (start >= 0) {
-      return { suffix: found.keyFrom(prefixLength), value: bytes.subarray(start, end) };
-    }
-    // It hides a row, and which one comes next only all sources together can tell.
-    const rows = this.scan(from);
-    return rows.next() && rows.key.startsWith(from.slice(0, prefixLength))
-      ? { suffix: rows.key.slice(prefixLength), value: rows.value() }
-      : undefined;
+    return this.#lookup.first(from, prefixLength);
   }
 
-  /** The rows from `from` up to but not including `to`, in key order. */
   scan(from: ByteString, to?: ByteString): Cursor {
-    return new TreeCursor(this, from, to);
-  }
-
-  sources(from: ByteString, to: ByteString | undefined): Source[] {
-    const sources: Source[] = [this.#memtable.cursor()];
-    for (const memtable of this.#sealed) sources.push(memtable.cursor());
-    for (const run of this.#live.runs) {
-      if (run.last < from || (to !== undefined && to <= run.first)) continue;
-      sources.push(new RunCursor(this.#cache, run));
-    }
-    return sources;
+    return this.#lookup.scan(from, to);
   }
 
   /** Whether the memtable has reached its size: the owner then seals it. */
@@ -304,8 +284,8 @@ export class Tree<P> implements Sources {
    */
   seal(position: P): void {
     this.#flusher.seal(this.#memtable, position);
-    this.#sealed = this.#flusher.memtables;
     this.#memtable = new Memtable(this.#options.limits.memtableBytesMax);
+    this.#memtables = [this.#memtable, ...this.#flusher.memtables];
     this.#generation++;
     this.#flushing.wake();
   }
@@ -372,7 +352,7 @@ export class Tree<P> implements Sources {
       rows: sum(runs.map(({ rows }) => rows)),
       bytes: sum(runs.map(({ bytes }) => bytes)),
       cacheBytes: this.#cache.bytes,
-      memtableBytes: sum([this.#memtable, ...this.#sealed].map(({ bytes }) => bytes)),
+      memtableBytes: sum(this.#memtables.map(({ bytes }) => bytes)),
       flushedBytes: this.#flusher.bytesWritten,
       mergedBytes: this.#compactor.bytesWritten,
     };
@@ -397,35 +377,8 @@ export class Tree<P> implements Sources {
     this.#live.close();
   }
 
-  #hashOf(key: ByteString): number {
-    return prefixHash(key, this.#options.schema.prefixLength(key));
-  }
-
-  /** The newest is at -1. */
-  #memtableAt(at: number): Memtable {
-    return at < 0 ? this.#memtable : (this.#sealed[at] as Memtable);
-  }
-
-  #firstInMemory(from: ByteString, length: number, hash: number): RowView | undefined {
-    for (let at = -1; at < this.#sealed.length; at++) {
-      const memtable = this.#memtableAt(at);
-      if (!memtable.mayHave(hash)) continue;
-      const rows = memtable.cursor();
-      if (rows.seek(from) && rows.key.startsWith(from.slice(0, length))) return rows;
-    }
-    return undefined;
-  }
-
-  #firstInRuns(from: ByteString, length: number, hash: number): RowView | undefined {
-    const finder = this.#finder;
-    for (const run of this.#live.runs) {
-      if (finder.find(run, from, length, hash)) return finder;
-    }
-    return undefined;
-  }
-
   #flushed(position: P): void {
-    this.#sealed = this.#flusher.memtables;
+    this.#memtables = [this.#memtable, ...this.#flusher.memtables];
     this.#generation++;
     this.#progress.changed();
     this.reconsider();
