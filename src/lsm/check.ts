@@ -11,8 +11,8 @@ import { encodeManifest, manifestName } from "./manifest.ts";
 import { ReadAhead } from "./readahead.ts";
 import { Run, RunCursor } from "./run.ts";
 import { Slice } from "./slice.ts";
-import { claimsToJson, type Table } from "./table.ts";
-import type { Schema } from "./tree.ts";
+import { claimsToJson, type Table, tablePath } from "./table.ts";
+import type { Schema, TableInfo } from "./tree.ts";
 
 export interface CheckOptions {
   readonly clock: Clock;
@@ -24,18 +24,35 @@ export interface CheckOptions {
   readonly isBusy: () => boolean;
 }
 
+/** What is wrong with a table. */
+export interface TableDamage {
+  readonly path: string;
+  /** In bytes; undefined where it is no place of the file. */
+  readonly offset: number | undefined;
+  readonly what: string;
+  /** The rows it concerns lie after this one, where it is known, */
+  readonly after: ByteString | undefined;
+  /** up to this one. */
+  readonly last: ByteString;
+}
+
 /** The claims that are broken, each with the path it is about; none when all is well. */
 export async function checkLive(live: Live<unknown>, options: CheckOptions): Promise<string[]> {
-  const { clock, schema, sliceMsMax } = options;
+  const { clock, directory, schema, sliceMsMax } = options;
   const broken = await live.turn(() => [
     ...checkDirectory(live, options),
-    ...checkOrder(live.runs),
+    ...live.runs.flatMap(({ tables }) =>
+      checkOrder(
+        directory,
+        tables.map(({ info }) => info),
+      ).map(text),
+    ),
   ]);
   const slice = new Slice(clock, sliceMsMax);
   for (const table of live.runs.flatMap(({ tables }) => tables)) {
     if (!live.has(table)) continue;
-    for (const claim of checkTable(table, schema)) {
-      if (claim !== undefined) broken.push(`${table.path} ${claim}`);
+    for (const damage of checkTable(table, schema)) {
+      if (damage !== undefined) broken.push(text(damage));
       if (!slice.isOver) continue;
       await slice.pause(() => clock.yield());
       // A merge may have replaced it meanwhile.
@@ -43,6 +60,10 @@ export async function checkLive(live: Live<unknown>, options: CheckOptions): Pro
     }
   }
   return broken;
+}
+
+function text({ offset, path, what }: TableDamage): string {
+  return offset === undefined ? `${path} ${what}` : `${path} at offset ${offset} ${what}`;
 }
 
 function* checkDirectory(live: Live<unknown>, options: CheckOptions): Generator<string> {
@@ -55,33 +76,35 @@ function* checkDirectory(live: Live<unknown>, options: CheckOptions): Generator<
   for (const name of live.orphans()) yield `${directory}/${name} is nobody's`;
 }
 
-function* checkOrder(runs: readonly Run[]): Generator<string> {
-  for (const { tables } of runs) {
-    for (const [at, table] of tables.entries()) {
-      const before = tables[at - 1];
-      if (before !== undefined && table.info.first <= before.info.last) {
-        yield `${table.path} begins before the table before it ends`;
-      }
-    }
+/** The tables of a run that begin before the one before them ends. */
+export function checkOrder(directory: string, tables: readonly TableInfo[]): TableDamage[] {
+  const damages: TableDamage[] = [];
+  for (const [at, { first, hash, last }] of tables.entries()) {
+    const before = tables[at - 1];
+    if (before === undefined || first > before.last) continue;
+    const path = tablePath(directory, hash);
+    const what = "begins before the table before it ends";
+    damages.push({ path, offset: undefined, what, after: undefined, last });
   }
+  return damages;
 }
 
-/** Yields broken claims, and undefined now and then. */
-function* checkTable(table: Table, schema: Schema): Generator<string | undefined> {
-  yield* checkHash(table);
-  try {
-    yield* checkIndex(table);
-    yield* checkRows(table, schema);
-  } catch (error) {
-    // Behind a damaged block nothing is in its place: the damage is the claim that is broken.
-    if (!(error instanceof CorruptionError)) throw error;
-    yield `does not hold what was written: ${error.message}`;
+/** Reads a table whole; yields what is wrong with it, and undefined now and then. */
+export function* checkTable(table: Table, schema: Schema): Generator<TableDamage | undefined> {
+  let isSound = true;
+  for (const checks of [checkHash(table), checkBlocks(table)]) {
+    for (const damage of checks) {
+      if (damage !== undefined) isSound = false;
+      yield damage;
+    }
   }
+  // Behind a damaged block nothing is in its place.
+  if (isSound) yield* checkRows(table, schema);
 }
 
 const chunkBytes = 2 ** 18;
 
-function* checkHash(table: Table): Generator<string | undefined> {
+function* checkHash(table: Table): Generator<TableDamage | undefined> {
   const hasher = new Sha256();
   const chunk = Buffer.allocUnsafeSlow(chunkBytes);
   let at = 0;
@@ -92,32 +115,38 @@ function* checkHash(table: Table): Generator<string | undefined> {
     at += count;
     yield undefined;
   }
-  if (hasher.digest() !== table.info.hash) yield "is not named by the hash of its bytes";
+  if (hasher.digest() !== table.info.hash)
+    yield whole(table, "is not named by the hash of its bytes");
 }
 
-/** Each row of the index stands between the last key of its block and the first of the next. */
-function* checkIndex(table: Table): Generator<string | undefined> {
+/** Each block is whole and lies between the place of the one before and its own in the index. */
+function* checkBlocks(table: Table): Generator<TableDamage | undefined> {
   const reader = new ReadAhead();
   const index = new BlockCursor();
   const rows = new BlockCursor();
-  let upTo: ByteString | undefined;
+  let after: ByteString | undefined;
   index.open(table.index);
   while (index.next()) {
     const offset = index.bytes.readUInt32LE(index.start);
-    rows.open(reader.read(table, offset, index.bytes.readUInt32LE(index.start + 4)));
-    const hasRow = rows.next();
-    if (!hasRow || (upTo !== undefined && rows.key <= upTo)) {
-      yield `has a block at ${offset} that begins before its place in the index`;
+    const damage = (what: string) => ({ path: table.path, offset, what, after, last: index.key });
+    try {
+      rows.open(reader.read(table, offset, index.bytes.readUInt32LE(index.start + 4)));
+      const hasRow = rows.next();
+      if (!hasRow || (after !== undefined && rows.key <= after)) {
+        yield damage("has a block that begins before its place in the index");
+      }
+      while (rows.next());
+      if (rows.key > index.key) yield damage("has a block that ends after its place in the index");
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      yield damage("does not hold what was written: a block has a wrong checksum");
     }
-    while (rows.next());
-    if (rows.key > index.key)
-      yield `has a block at ${offset} that ends after its place in the index`;
-    upTo = index.key;
+    after = index.key;
     yield undefined;
   }
 }
 
-function* checkRows(table: Table, schema: Schema): Generator<string | undefined> {
+function* checkRows(table: Table, schema: Schema): Generator<TableDamage | undefined> {
   const summary = schema.summary();
   const rows = new RunCursor(new ReadAhead(), new Run([table]));
   let count = 0;
@@ -126,9 +155,11 @@ function* checkRows(table: Table, schema: Schema): Generator<string | undefined>
   let last: ByteString | undefined;
   while (rows.next()) {
     const { key } = rows;
-    if (last !== undefined && key <= last) yield `has keys that do not ascend, at row ${count}`;
+    if (last !== undefined && key <= last) {
+      yield whole(table, `has keys that do not ascend, at row ${count}`);
+    }
     if (!filterMayHave(table.filter, prefixHash(key, schema.prefixLength(key)))) {
-      yield `has a filter that denies row ${count}`;
+      yield whole(table, `has a filter that denies row ${count}`);
     }
     summary.add(key);
     first ??= key;
@@ -139,5 +170,12 @@ function* checkRows(table: Table, schema: Schema): Generator<string | undefined>
   }
   const found = { rows: count, deletions, first: first ?? "", last: last ?? "" };
   const claims = JSON.stringify(claimsToJson({ ...found, summary: summary.result() }));
-  if (claims !== JSON.stringify(claimsToJson(table.info))) yield `claims other rows than ${claims}`;
+  if (claims !== JSON.stringify(claimsToJson(table.info))) {
+    yield whole(table, `claims other rows than ${claims}`);
+  }
+}
+
+/** A damage that concerns all rows of a table. */
+function whole({ info, path }: Table, what: string): TableDamage {
+  return { path, offset: undefined, what, after: undefined, last: info.last };
 }

@@ -3,7 +3,7 @@
  * (lsm/check.ts); this is about what the rows say of each other.
  */
 import type { ByteString } from "../lib/bytes.ts";
-import type { Tree } from "../lsm/tree.ts";
+import type { RowSet } from "../lsm/tree.ts";
 import type { KeyValue } from "../model/event.ts";
 import {
   afterHistory,
@@ -20,7 +20,7 @@ import type { Store } from "./store.ts";
 import { decodeVersion, isTombstone } from "./version.ts";
 
 /** The claims that are broken, in words; empty when the store is sound. Nothing may be pending. */
-export function checkStore(store: Store, tree: Tree<unknown>): string[] {
+export function checkStore(store: Store, tree: RowSet): string[] {
   const broken: string[] = [];
   const claim = (holds: boolean, what: () => string) => {
     if (!holds) broken.push(what());
@@ -33,7 +33,7 @@ export function checkStore(store: Store, tree: Tree<unknown>): string[] {
 
 type Claim = (holds: boolean, what: () => string) => void;
 
-function checkData(store: Store, tree: Tree<unknown>, claim: Claim): void {
+function checkData(store: Store, tree: RowSet, claim: Claim): void {
   const { from, to } = dataBounds({ key: "", end: "\0" });
   const rows = tree.scan(from, to);
   let prefix: ByteString | undefined;
@@ -71,7 +71,7 @@ function checkData(store: Store, tree: Tree<unknown>, claim: Claim): void {
   }
 }
 
-function checkHistory(store: Store, tree: Tree<unknown>, claim: Claim): void {
+function checkHistory(store: Store, tree: RowSet, claim: Claim): void {
   const rows = tree.scan(historyKey(0, 0), afterHistory);
   let last = { revision: 0, sub: -1 };
   while (rows.next()) {

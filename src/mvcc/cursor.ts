@@ -1,6 +1,6 @@
 /** Walks the live keys of a range, in key order, as they were at one revision. */
 import type { ByteString } from "../lib/bytes.ts";
-import type { Cursor, Tree } from "../lsm/tree.ts";
+import type { Cursor, RowSet } from "../lsm/tree.ts";
 import type { KeyValue } from "../model/event.ts";
 import type { KeyRange } from "../model/range.ts";
 import type { Revision } from "../model/revision.ts";
@@ -37,7 +37,7 @@ export class TreeCursor implements LiveCursor {
   #steps = 0;
 
   /** From the key range's start, or from right after the key `after`. */
-  constructor(tree: Tree<unknown>, range: KeyRange, revision: number) {
+  constructor(tree: RowSet, range: KeyRange, revision: number) {
     const { from, to } = dataBounds(range);
     this.#rows = tree.scan(from, to);
     this.#revision = revision;

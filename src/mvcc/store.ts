@@ -10,7 +10,7 @@
  */
 import { assert, must } from "../lib/assert.ts";
 import { type ByteString, byteStringOf } from "../lib/bytes.ts";
-import type { Cursor, Tree } from "../lsm/tree.ts";
+import type { Cursor, RowSet } from "../lsm/tree.ts";
 import type { Command, TxnCommand } from "../model/command.ts";
 import { type Change, changesOf, type Entry } from "../model/entry.ts";
 import type { Event, KeyValue } from "../model/event.ts";
@@ -53,7 +53,7 @@ export interface StoreState {
 export const emptyState: StoreState = { revision: 1, floor: -1 };
 
 export interface StoreOptions {
-  readonly tree: Tree<unknown>;
+  readonly tree: RowSet;
   /** The state that belongs to the tree's durable rows. */
   readonly state: StoreState;
   readonly watchLimits: WatchLimits;
@@ -64,7 +64,7 @@ export interface StoreOptions {
 }
 
 export class Store implements Applied, WatchedStore {
-  readonly #tree: Tree<unknown>;
+  readonly #tree: RowSet;
   readonly #leaseChanged: StoreOptions["leaseChanged"];
   readonly #pending = new Pending();
   readonly #pins = new Map<number, number>();

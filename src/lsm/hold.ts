@@ -1,0 +1,182 @@
+/**
+ * The tables that a manifest names, held open to be read, by somebody who is not the owner of the
+ * directory and changes nothing in it. The owner may go on meanwhile: a file that is open can be
+ * read after its name is gone, and whether a name was gone already is told by the manifest, which
+ * then names others.
+ */
+import type { ByteString } from "../lib/bytes.ts";
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import { type Disk, DiskError, readWhole } from "../lib/disk.ts";
+import { BlockCache } from "./cache.ts";
+import { checkOrder, checkTable, type TableDamage } from "./check.ts";
+import { type Layers, Lookup } from "./lookup.ts";
+import { decodeManifest, type Manifest, manifestName } from "./manifest.ts";
+import { Memtable } from "./memtable.ts";
+import { Run } from "./run.ts";
+import { Table, tablePath, tableSuffix } from "./table.ts";
+import type { Cursor, Found, RowSet, Schema, TableInfo } from "./tree.ts";
+
+/** About how much is put over tables that are only read, in bytes. */
+const overlayBytes = 2 ** 24;
+
+/** A table that cannot be opened, and why. */
+export interface Unopened {
+  readonly info: TableInfo;
+  readonly path: string;
+  readonly error: CorruptionError | ForeignError;
+}
+
+export class HeldTables<P> {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  /** As it was read; undefined when there was none. */
+  readonly #bytes: Buffer | undefined;
+  readonly manifest: Manifest<P>;
+  /** By their hashes. */
+  readonly #tables = new Map<string, Table>();
+  readonly unopened: readonly Unopened[];
+
+  private constructor(disk: Disk, directory: string, before: HeldTables<P> | undefined) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#bytes = manifestBytes(disk, directory);
+    const path = `${directory}/${manifestName}`;
+    this.manifest =
+      this.#bytes === undefined
+        ? { position: undefined, runs: [] }
+        : decodeManifest(path, this.#bytes);
+    const unopened: Unopened[] = [];
+    for (const info of this.manifest.runs.flat()) {
+      const table = before?.take(info.hash) ?? this.#open(info);
+      if (table instanceof Table) this.#tables.set(info.hash, table);
+      else unopened.push({ info, path: tablePath(directory, info.hash), error: table });
+    }
+    this.unopened = unopened;
+  }
+
+  /**
+   * Opens what the manifest names by now; a directory without one has no tables. What `before` has
+   * open is taken over and the rest of it closed. CorruptionError and ForeignError are about the
+   * manifest; DiskError.
+   */
+  static open<P>(disk: Disk, directory: string, before?: HeldTables<P>): HeldTables<P> {
+    try {
+      return new HeldTables(disk, directory, before);
+    } finally {
+      before?.close();
+    }
+  }
+
+  /** Whether the manifest is still the one that was read. DiskError. */
+  get isCurrent(): boolean {
+    const now = manifestBytes(this.#disk, this.#directory);
+    if (now === undefined || this.#bytes === undefined) return now === this.#bytes;
+    return now.equals(this.#bytes);
+  }
+
+  /** Of the manifest, in bytes. */
+  get manifestBytes(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
+  /**
+   * The rows, to be read; what is put over them stays in memory. All tables must be open: throws the
+   * error of the first that is not.
+   */
+  rows(schema: Pick<Schema, "prefixLength">, cacheBytesMax: number): HeldRows {
+    const [first] = this.unopened;
+    if (first !== undefined) throw first.error;
+    const runs = this.manifest.runs.map((infos) => {
+      return new Run(infos.flatMap(({ hash }) => this.#tables.get(hash) ?? []));
+    });
+    return new HeldRows(runs, schema, cacheBytesMax);
+  }
+
+  /** Reads a table whole and yields what is wrong with it, and undefined now and then. */
+  *check(info: TableInfo, schema: Schema): Generator<TableDamage | undefined> {
+    const table = this.#tables.get(info.hash);
+    if (table !== undefined) yield* checkTable(table, schema);
+  }
+
+  /** Tables of a run that overlap. */
+  checkOrder(): TableDamage[] {
+    return this.manifest.runs.flatMap((tables) => checkOrder(this.#directory, tables));
+  }
+
+  /** Gives a table away, open. */
+  take(hash: string): Table | undefined {
+    const table = this.#tables.get(hash);
+    this.#tables.delete(hash);
+    return table;
+  }
+
+  close(): void {
+    for (const table of this.#tables.values()) table.close();
+    this.#tables.clear();
+  }
+
+  #open(info: TableInfo): Table | CorruptionError | ForeignError {
+    try {
+      return Table.open(this.#disk, this.#directory, info);
+    } catch (error) {
+      if (error instanceof CorruptionError || error instanceof ForeignError) return error;
+      this.close();
+      throw error;
+    }
+  }
+}
+
+/** Rows of tables that are only read, under rows in memory. */
+export class HeldRows implements RowSet, Layers {
+  readonly memtables: readonly [Memtable];
+  readonly runs: readonly Run[];
+  generation = 0;
+  readonly #lookup: Lookup;
+
+  constructor(runs: readonly Run[], schema: Pick<Schema, "prefixLength">, cacheBytesMax: number) {
+    this.memtables = [new Memtable(overlayBytes)];
+    this.runs = runs;
+    this.#lookup = new Lookup(this, new BlockCache(cacheBytesMax), schema);
+  }
+
+  put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void {
+    this.generation++;
+    this.memtables[0].put(key, this.#lookup.hashOf(key), head, tail);
+  }
+
+  delete(key: ByteString): void {
+    this.generation++;
+    this.memtables[0].delete(key, this.#lookup.hashOf(key));
+  }
+
+  get(key: ByteString): Uint8Array | undefined {
+    return this.#lookup.get(key);
+  }
+
+  first(from: ByteString, prefixLength: number): Found | undefined {
+    return this.#lookup.first(from, prefixLength);
+  }
+
+  scan(from: ByteString, to?: ByteString): Cursor {
+    return this.#lookup.scan(from, to);
+  }
+}
+
+/** The bytes of MANIFEST; undefined where there is nothing. CorruptionError when only it is missing. */
+function manifestBytes(disk: Disk, directory: string): Buffer | undefined {
+  const path = `${directory}/${manifestName}`;
+  const bytes = readWhole(disk, path);
+  if (bytes !== undefined) return bytes;
+  const table = namesIn(disk, directory).find((name) => name.endsWith(tableSuffix));
+  if (table === undefined) return undefined;
+  throw new CorruptionError(path, 0, `there are tables (${table}) and no manifest`);
+}
+
+function namesIn(disk: Disk, directory: string): string[] {
+  try {
+    return disk.list(directory);
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "ENOENT") return [];
+    throw error;
+  }
+}
