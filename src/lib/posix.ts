@@ -1,7 +1,7 @@
 /** The real disk: POSIX files, through node:fs, and `flock` through bun:ffi. */
-import { dlopen } from "bun:ffi";
 import fs from "node:fs";
 import { type Disk, DiskError, type DiskFile, type DiskLock } from "./disk.ts";
+import { libc } from "./libc.ts";
 
 export class PosixDisk implements Disk {
   create(path: string): DiskFile {
@@ -39,7 +39,7 @@ export class PosixDisk implements Disk {
 
   lock(path: string): DiskLock | undefined {
     const descriptor = attempt("lock", path, () => fs.openSync(path, "a", 0o600));
-    if (libc().flock(descriptor, lockExclusive | lockNonBlocking) !== 0) {
+    if (!lockDescriptor(descriptor)) {
       fs.closeSync(descriptor);
       return undefined;
     }
@@ -104,7 +104,7 @@ class PosixFile implements DiskFile {
   }
 
   async sync(): Promise<void> {
-    await synced(this.#descriptor, "sync", this.path, fs.fdatasync);
+    await syncDescriptor(this.#descriptor, this.path);
   }
 
   close(): void {
@@ -124,6 +124,19 @@ class PosixFile implements DiskFile {
 const lockExclusive = 2;
 const lockNonBlocking = 4;
 const fullSync = 51;
+
+/**
+ * Takes the exclusive lock of an open file, without waiting; false when another descriptor has it.
+ * The kernel drops it when the descriptor is closed, and with the process.
+ */
+export function lockDescriptor(descriptor: number): boolean {
+  return libc().flock(descriptor, lockExclusive | lockNonBlocking) === 0;
+}
+
+/** As DiskFile.sync, for a file that somebody else has opened; `path` is for the error. */
+export function syncDescriptor(descriptor: number, path: string): Promise<void> {
+  return synced(descriptor, "sync", path, fs.fdatasync);
+}
 
 type SyncCall = (descriptor: number, done: (error: unknown) => void) => void;
 
@@ -146,37 +159,6 @@ function synced(
       else resolve();
     });
   });
-}
-
-type Libc = {
-  flock(descriptor: number, operation: number): number;
-  fcntl(descriptor: number, command: number): number;
-};
-
-let loaded: Libc | undefined;
-
-/** The C library's few calls that node:fs lacks; opened at first use. */
-function libc(): Libc {
-  loaded ??= open();
-  return loaded;
-
-  function open(): Libc {
-    const names =
-      process.platform === "darwin"
-        ? ["libSystem.B.dylib"]
-        : ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
-    for (const name of names) {
-      try {
-        return dlopen(name, {
-          flock: { args: ["i32", "i32"], returns: "i32" },
-          fcntl: { args: ["i32", "i32"], returns: "i32" },
-        }).symbols;
-      } catch {
-        // Not this C library: the next name is the other one.
-      }
-    }
-    throw new Error(`no C library found, tried ${names.join(", ")}`);
-  }
 }
 
 function attempt<T>(operation: string, path: string, work: () => T): T {
