@@ -174,7 +174,7 @@ class Attempt {
     if (lockTerm > term) return { outcome: "superseded", term: lockTerm };
     const { tables: _, ...rest } = this.#capture;
     const manifest = { ...rest, attempt: this.#id, tables };
-    if (!(await this.#put(manifest, tag)) {
+    if (!(await this.#put(manifest, tag))) {
       return { outcome: "disturbed", why: "gc gave this attempt up" };
     }
     await moveLatest(this.#store, manifest, this.#options);
