@@ -9,11 +9,14 @@ export class CorruptionError extends Error {
   readonly path: string;
   /** Byte offset of the damage in the file. */
   readonly offset: number;
+  /** What is wrong there. */
+  readonly what: string;
 
   constructor(path: string, offset: number, what: string, hint?: string) {
     super(`${path} is damaged at offset ${offset}: ${what}${hint ? `; ${hint}` : ""}`);
     this.path = path;
     this.offset = offset;
+    this.what = what;
   }
 }
 
@@ -23,9 +26,12 @@ export class CorruptionError extends Error {
 export class ForeignError extends Error {
   override readonly name = "ForeignError";
   readonly path: string;
+  /** What is foreign about it. */
+  readonly what: string;
 
   constructor(path: string, what: string, hint?: string) {
     super(`${path} ${what}${hint ? `; ${hint}` : ""}`);
     this.path = path;
+    this.what = what;
   }
 }

@@ -12,25 +12,27 @@
  */
 import { crc32 } from "../lib/checksum.ts";
 import type { Clock } from "../lib/clock.ts";
-import { CorruptionError, ForeignError } from "../lib/corruption.ts";
-import { type DiskFile, ensureDirectory, temporarySuffix } from "../lib/disk.ts";
+import { CorruptionError } from "../lib/corruption.ts";
+import { type Disk, type DiskFile, ensureDirectory, temporarySuffix } from "../lib/disk.ts";
 import type { Random } from "../lib/random.ts";
 import { indexOf, origin, type Position } from "../model/revision.ts";
 import { randomSalt } from "./frame.ts";
 import { missing, Replay, type ReplayOptions, type Segment } from "./replay.ts";
 import type { Scan } from "./scan.ts";
 import {
+  arrange,
   damageHint,
   draftPath,
   draftSegment,
   framesAt,
-  parseSegmentName,
+  refuseForeign,
   type SegmentName,
   segmentName,
   segmentSuffix,
 } from "./segment.ts";
 
 export interface RecoverOptions extends ReplayOptions {
+  readonly disk: Disk;
   /** For salts. */
   readonly random: Random;
 }
@@ -107,26 +109,15 @@ export function listSegments({
   replaced: SegmentName[];
   opening: number;
 } {
-  const names: SegmentName[] = [];
-  const replaced: SegmentName[] = [];
-  let opening = 1;
-  for (const name of disk.list(directory)) {
+  const arranged = arrange(disk.list(directory));
+  refuseForeign(directory, arranged);
+  const { names, others, replaced } = arranged;
+  for (const name of others) {
     const path = `${directory}/${name}`;
-    const parsed = parseSegmentName(name);
-    if (parsed !== undefined) {
-      opening = Math.max(opening, parsed.opening + 1);
-      // Names sort by first index, then opening.
-      const before = names.at(-1);
-      if (before?.first === parsed.first) replaced.push(...names.splice(-1));
-      names.push(parsed);
-    } else if (name.endsWith(`${segmentSuffix}${temporarySuffix}`)) {
-      disk.remove(path);
-    } else if (name.endsWith(segmentSuffix)) {
-      throw new ForeignError(path, "is not named as a segment of the log is", "move it elsewhere");
-    } else {
-      logger.warn("a file in the log's directory is not the log's", { path });
-    }
+    if (name.endsWith(`${segmentSuffix}${temporarySuffix}`)) disk.remove(path);
+    else logger.warn("a file in the log's directory is not the log's", { path });
   }
+  const opening = Math.max(0, ...[...names, ...replaced].map((each) => each.opening)) + 1;
   return { names, replaced, opening };
 }
 

@@ -20,7 +20,7 @@ import { type BrokenFrame, Scan, type WholeFrame } from "./scan.ts";
 import { damageHint, readSegmentHeader, type SegmentName } from "./segment.ts";
 
 export interface ReplayOptions {
-  readonly disk: Disk;
+  readonly disk: Pick<Disk, "open">;
   /** Where the segments are. */
   readonly directory: string;
   /** Whose log this is; another cluster's is refused. */
@@ -264,7 +264,7 @@ function decoded(bytes: Buffer, damaged: (what: string) => Error): Entry {
   }
 }
 
-function sizeOf(disk: Disk, path: string): number {
+function sizeOf(disk: Pick<Disk, "open">, path: string): number {
   const file = disk.open(path);
   try {
     return file.size();

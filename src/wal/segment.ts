@@ -61,6 +61,42 @@ export function parseSegmentName(name: string): SegmentName | undefined {
   return { name, first: indexOf(Number(first)), opening: Number(opening) };
 }
 
+/** The names of a directory of the log. */
+export interface Arranged {
+  /** The segments that count, in order of their entries. */
+  readonly names: SegmentName[];
+  /** Segments of which there is a newer copy. */
+  readonly replaced: SegmentName[];
+  /** Names that are no segment's. */
+  readonly others: string[];
+}
+
+/** Tells the names of a directory, which are sorted, from each other. */
+export function arrange(listing: readonly string[]): Arranged {
+  const names: SegmentName[] = [];
+  const replaced: SegmentName[] = [];
+  const others: string[] = [];
+  for (const name of listing) {
+    const parsed = parseSegmentName(name);
+    if (parsed === undefined) {
+      others.push(name);
+      continue;
+    }
+    // Names sort by first index, then opening.
+    if (names.at(-1)?.first === parsed.first) replaced.push(...names.splice(-1));
+    names.push(parsed);
+  }
+  return { names, replaced, others };
+}
+
+/** Refuses a file that looks like a segment and is none. */
+export function refuseForeign(directory: string, { others }: Arranged): void {
+  const other = others.find((name) => name.endsWith(segmentSuffix));
+  if (other === undefined) return;
+  const path = `${directory}/${other}`;
+  throw new ForeignError(path, "is not named as a segment of the log is", "move it elsewhere");
+}
+
 /**
  * Makes a file with a segment's header, to become the segment `path` by `file.sync`, a rename from
  * `draftPath(path)`, and `syncDirectory`, in that order. A draft left by an earlier try is replaced.
@@ -97,12 +133,12 @@ function encodeHeader({ cluster, previous, salt }: SegmentHeader): Buffer {
 
 /**
  * The header of the segment in `file`. CorruptionError when it is damaged, ForeignError when it is
- * of another cluster than `cluster` or of a newer format.
+ * of another cluster than `cluster`, where that is known, or of a newer format.
  */
 export function readSegmentHeader(
   file: DiskFile,
   { first }: SegmentName,
-  cluster: bigint,
+  cluster: bigint | undefined,
 ): SegmentHeader {
   const { path } = file;
   const bytes = Buffer.alloc(sectorBytes);
@@ -117,7 +153,7 @@ export function readSegmentHeader(
     throw new ForeignError(path, what, "start the version of T4 that wrote it, or a newer one");
   }
   const owner = bytes.readBigUInt64LE(16);
-  if (owner !== cluster) {
+  if (cluster !== undefined && owner !== cluster) {
     const what = `is of cluster ${owner.toString(16)}, not of ${cluster.toString(16)}`;
     throw new ForeignError(path, what, "give each cluster its own data directory");
   }
@@ -127,7 +163,7 @@ export function readSegmentHeader(
   }
   const term = termOf(Number(bytes.readBigUInt64LE(32)));
   const previous = { index: indexOf(first - 1), term, chain: bytes.readBigUInt64LE(40) };
-  return { cluster, salt: bytes.readUInt32LE(12), previous };
+  return { cluster: owner, salt: bytes.readUInt32LE(12), previous };
 }
 
 /** What the operator can do about a damaged log. */
