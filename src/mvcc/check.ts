@@ -4,6 +4,7 @@
  */
 import type { ByteString } from "../lib/bytes.ts";
 import type { RowSet } from "../lsm/tree.ts";
+import { changesOf, type Entry } from "../model/entry.ts";
 import type { KeyValue } from "../model/event.ts";
 import {
   afterHistory,
@@ -17,7 +18,7 @@ import {
   keyOfPrefix,
 } from "./keys.ts";
 import type { Store } from "./store.ts";
-import { decodeVersion, isTombstone } from "./version.ts";
+import { decodeVersion, encodeHead, isTombstone, tombstone } from "./version.ts";
 
 /** The claims that are broken, in words; empty when the store is sound. Nothing may be pending. */
 export function checkStore(store: Store, tree: RowSet): string[] {
@@ -29,6 +30,24 @@ export function checkStore(store: Store, tree: RowSet): string[] {
   checkHistory(store, tree, claim);
   checkLeases(store, claim);
   return broken;
+}
+
+/**
+ * What is wrong with the rows of an entry that they hold already: each version it made can still be
+ * read, as it was made, unless that is below `floor`. Undefined when nothing is.
+ */
+export function checkEntry(entry: Entry, tree: RowSet, floor: number): string | undefined {
+  const { action, index, revision } = entry;
+  if (revision <= floor) return undefined;
+  for (const [sub, change] of changesOf(action).entries()) {
+    const row = tree.get(dataKey(change.key, revision, sub));
+    const named = `entry ${index} changed ${JSON.stringify(change.key)} at revision ${revision}`;
+    if (row === undefined) return `${named}, the tables have no such version`;
+    const wanted =
+      change.kind === "put" ? Buffer.concat([encodeHead(change), change.value]) : tombstone;
+    if (Buffer.compare(row, wanted) !== 0) return `${named}, the tables have another version`;
+  }
+  return undefined;
 }
 
 type Claim = (holds: boolean, what: () => string) => void;

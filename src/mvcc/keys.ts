@@ -133,6 +133,25 @@ function escaped(key: ByteString): ByteString {
   return key.includes("\0") ? key.replaceAll("\0", "\0\xff") : key;
 }
 
+/** What a row is about, in words; any byte string will do, also one that no row has. */
+export function describeRow(row: ByteString): string {
+  switch (row.slice(0, row.charCodeAt(0) === 3 ? 2 : 1)) {
+    case dataFamily: {
+      const end = row.indexOf(terminator, 1);
+      const prefix = end < 0 ? row + terminator : row.slice(0, end + terminator.length);
+      return `key ${JSON.stringify(Buffer.from(keyOfPrefix(prefix), "latin1").toString())}`;
+    }
+    case historyFamily:
+      return row.length < 9 ? "the history" : `the history at ${readOrderedU64(row, 1)}`;
+    case leaseFamily:
+      return "the leases";
+    case attachedFamily:
+      return "the keys of leases";
+    default:
+      return "an unknown row";
+  }
+}
+
 /** How much of any row's key lookups by prefix use: see Schema in lsm/tree.ts. */
 export function prefixLength(row: ByteString): number {
   return isDataKey(row) ? dataPrefixLength(row) : 1;

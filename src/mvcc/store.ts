@@ -26,6 +26,7 @@ import {
   afterAttached,
   afterHistory,
   afterLeases,
+  afterPrefix,
   attachedKey,
   dataKey,
   dataPrefix,
@@ -185,6 +186,17 @@ export class Store implements Applied, WatchedStore {
     const row = this.#tree.first(from, prefix.length);
     if (row === undefined || isTombstone(row.value)) return undefined;
     return decodeVersion(key, dataRevision(row.suffix), row.value);
+  }
+
+  /** Every version of a key that is still stored, deletions included, newest first. */
+  *versions(key: ByteString): Generator<Event> {
+    const prefix = dataPrefix(key);
+    const rows = this.#tree.scan(prefix, afterPrefix(prefix));
+    while (rows.next()) {
+      const modRevision = dataRevision(rows.key);
+      if (isTombstone(rows.value())) yield { type: "delete", key, modRevision };
+      else yield { type: "put", kv: decodeVersion(key, modRevision, rows.value()) };
+    }
   }
 
   cursor(range: KeyRange, revision: number): LiveCursor {
