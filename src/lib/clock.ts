@@ -2,9 +2,13 @@
  * Time, passed in. Durations are measured on `now`, which never goes back; `wall` is for people to
  * read and decides nothing.
  */
+import { elapsedMs } from "./libc.ts";
+
 export interface Clock {
   /** Monotonic milliseconds from an arbitrary origin, with fractions. */
   now(): number;
+  /** As `now`, but it goes on while the machine sleeps or is suspended; slower to ask. */
+  elapsed(): number;
   /** Milliseconds since 1970-01-01 UTC. May jump either way. */
   wall(): number;
   /** Resolves after `milliseconds`, or as soon as `signal` aborts. Never rejects. */
@@ -17,6 +21,10 @@ export interface Clock {
 export class SystemClock implements Clock {
   now(): number {
     return performance.now();
+  }
+
+  elapsed(): number {
+    return elapsedMs();
   }
 
   wall(): number {

@@ -19,41 +19,27 @@ import {
   temporarySuffix,
 } from "../lib/disk.ts";
 import { decodeManifest, type Manifest, manifestName } from "./manifest.ts";
-import { tablePath } from "./table.ts";
-import type { TableInfo } from "./tree.ts";
+import { tablePath, tableSuffix } from "./table.ts";
 
-export class Installation<P> {
+export class Installation {
   readonly #disk: Disk;
   readonly #directory: string;
-  readonly #bytes: Buffer;
-  readonly manifest: Manifest<P>;
 
-  private constructor(disk: Disk, directory: string, bytes: Buffer, manifest: Manifest<P>) {
+  private constructor(disk: Disk, directory: string) {
     this.#disk = disk;
     this.#directory = directory;
-    this.#bytes = bytes;
-    this.manifest = manifest;
   }
 
-  /**
-   * Begins an installation in `directory`, which is made when absent. `bytes` are those of the
-   * manifest, found at `origin`. CorruptionError, ForeignError, DiskError.
-   */
-  static async begin<P>(
-    disk: Disk,
-    directory: string,
-    bytes: Buffer,
-    origin: string,
-  ): Promise<Installation<P>> {
-    const manifest = decodeManifest<P>(origin, bytes);
+  /** Begins an installation in `directory`, which is made when absent. DiskError. */
+  static async begin(disk: Disk, directory: string): Promise<Installation> {
     await ensureDirectory(disk, directory);
-    return new Installation(disk, directory, bytes, manifest);
+    return new Installation(disk, directory);
   }
 
-  /** The tables that are not there yet, each once; what is there is read and held against its name. */
-  missing(): TableInfo[] {
-    const tables = new Map(this.manifest.runs.flat().map((info) => [info.hash, info]));
-    return [...tables.values()].filter(({ hash }) => !this.#has(hash));
+  /** Whether the table is there already: what is there is read and held against its name. */
+  has(hash: string): boolean {
+    const bytes = readWhole(this.#disk, tablePath(this.#directory, hash));
+    return bytes !== undefined && sha256(bytes) === hash;
   }
 
   /** Takes a table. CorruptionError when the bytes, which came from `origin`, are not its. DiskError. */
@@ -74,14 +60,19 @@ export class Installation<P> {
     this.#disk.rename(temporary, path);
   }
 
-  /** Makes the tables the ones that a tree opens. All must be there. DiskError. */
-  async finish(): Promise<void> {
+  /**
+   * Makes the tables of a manifest, found at `origin`, the ones that a tree opens. All must be there.
+   * CorruptionError, ForeignError, DiskError.
+   */
+  async finish<P>(bytes: Buffer, origin: string): Promise<Manifest<P>> {
+    const manifest = decodeManifest<P>(origin, bytes);
+    const names = new Set(this.#disk.list(this.#directory));
+    for (const { hash } of manifest.runs.flat()) {
+      if (names.has(`${hash}${tableSuffix}`)) continue;
+      throw new CorruptionError(origin, 0, `it names table ${hash}, which was not given`);
+    }
     await this.#disk.syncDirectory(this.#directory);
-    await replaceWhole(this.#disk, `${this.#directory}/${manifestName}`, this.#bytes);
-  }
-
-  #has(hash: string): boolean {
-    const bytes = readWhole(this.#disk, tablePath(this.#directory, hash));
-    return bytes !== undefined && sha256(bytes) === hash;
+    await replaceWhole(this.#disk, `${this.#directory}/${manifestName}`, bytes);
+    return manifest;
   }
 }

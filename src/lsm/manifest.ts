@@ -11,6 +11,7 @@
  */
 import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import { type Disk, readWhole } from "../lib/disk.ts";
 import { type ClaimsJson, claimsFromJson, claimsToJson } from "./table.ts";
 import type { TableInfo } from "./tree.ts";
 
@@ -33,6 +34,16 @@ interface ManifestJson<P> {
   readonly format_version: number;
   readonly position?: P;
   readonly runs: readonly (readonly TableJson[])[];
+}
+
+/**
+ * The position in the manifest in `directory`; undefined when there is none, or no flush has been.
+ * CorruptionError, ForeignError, DiskError.
+ */
+export function readPosition<P>(disk: Disk, directory: string): P | undefined {
+  const path = `${directory}/${manifestName}`;
+  const bytes = readWhole(disk, path);
+  return bytes && decodeManifest<P>(path, bytes).position;
 }
 
 export function encodeManifest<P>(manifest: Manifest<P>): Buffer {

@@ -3,8 +3,9 @@
  *
  *   1 decide    against everything decided before, synchronously
  *   2 stage     the entry joins the open batch; the caller waits
- *   3 sync      when no sync is in flight the batch is closed, written and synced; entries that
- *               arrive meanwhile form the next batch (group commit, without a timer)
+ *   3 sync      when no sync is in flight the batch is closed, written and synced, and, where the
+ *               bucket is a member, put there at the same time; entries that arrive meanwhile form
+ *               the next batch (group commit, without a timer)
  *   4 apply     readers and watchers see the entries, in order
  *   5 answer    the callers of the batch get their replies
  *
@@ -18,6 +19,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import type { Tree } from "../lsm/tree.ts";
+import type { Batch as LogBatch } from "../model/batch.ts";
 import type { Command } from "../model/command.ts";
 import type { Action, Entry } from "../model/entry.ts";
 import { Refusal, type RefusalKind } from "../model/refusal.ts";
@@ -62,6 +64,15 @@ export interface CommitterOptions {
   readonly store: Store;
   readonly term: Term;
   readonly tree: Tree<Checkpoint>;
+  /**
+   * Called with each batch once it is written, while it is synced; resolves when everyone else who
+   * must hold it does. Undefined: nobody else.
+   */
+  readonly ship?: ((batch: LogBatch) => Promise<void>) | undefined;
+  /** Least milliseconds from one batch to the next: fewer, larger puts, each of which costs. */
+  readonly batchDelayMs?: number | undefined;
+  /** Whether there is no more room for what only this disk holds. */
+  readonly isFull?: (() => boolean) | undefined;
   /** Takes the error after which nothing can be written any more. */
   readonly fatal: (error: unknown) => void;
 }
@@ -160,8 +171,9 @@ export class Committer {
   }
 
   #admit(): Refusal | undefined {
-    const { limits, log, store } = this.#options;
+    const { isFull, limits, log, store } = this.#options;
     if (this.#phase !== "serving" || log.hasFailed) return new Refusal("stopped");
+    if (isFull?.()) return new Refusal("noSpace");
     const full =
       store.pendingCount >= limits.pendingEntriesMax || log.stagedBytes >= limits.pendingBytesMax;
     return full ? new Refusal("tooManyRequests") : undefined;
@@ -213,7 +225,8 @@ export class Committer {
 
   /** Makes a batch durable and visible, and after it all that gather behind it without a gap. */
   async #commit(first: Batch): Promise<void> {
-    const { log, tree } = this.#options;
+    const { batchDelayMs = 0, clock, log, tree } = this.#options;
+    const started = clock.now();
     let batch = first;
     let position = log.position;
     let synced = this.#sync(batch);
@@ -221,10 +234,12 @@ export class Committer {
       if (!(await synced)) return this.#dropAll("noSpace");
       await tree.room();
       const done = batch;
-      const next = this.#close();
+      const next = batchDelayMs > 0 ? undefined : this.#close();
       if (next === undefined) {
         this.#inFlight = undefined;
-        return this.#apply(done, position);
+        this.#apply(done, position);
+        if (batchDelayMs > 0) await clock.sleep(started + batchDelayMs - clock.now());
+        return;
       }
       const nextPosition = log.position;
       synced = this.#sync(next);
@@ -242,15 +257,24 @@ export class Committer {
 
   /** Writes and syncs a closed batch; false when the disk is full and it was not written. */
   async #sync(batch: Batch): Promise<boolean> {
-    const { clock, log, meters } = this.#options;
+    const { clock, log, meters, ship } = this.#options;
     const started = clock.now();
     meters.queueSeconds.observe((started - (batch.waiters[0]?.since ?? started)) / 1000);
+    let shipped: Promise<void> | undefined;
     try {
-      await log.sync();
+      await log.sync(
+        ship &&
+          ((written) => {
+            shipped = ship(written);
+            // It is waited for below; until then its failure is nobody's.
+            shipped.catch(() => undefined);
+          }),
+      );
     } catch (error) {
       if (error instanceof LogFullError) return false;
       throw error;
     }
+    await shipped;
     meters.syncSeconds.observe((clock.now() - started) / 1000);
     return true;
   }

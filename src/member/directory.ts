@@ -6,6 +6,7 @@
  *              {"format_version":1,"cluster_id":"hex","member_id":"hex"}
  *              SHA-256 of the first line without its end, lower-case hex
  *     LOCK     empty; the process that uses the directory holds a kernel lock on it
+ *     BUCKET   where the acknowledged writes are, if a bucket has them (bond.ts)
  *     wal/     the log      (wal/log.ts)
  *     db/      the tables   (lsm/tree.ts)
  *
@@ -47,6 +48,12 @@ const lockName = "LOCK";
 /** Names that may be in a directory that is to become ours. */
 const harmlessNames = [lockName, `${identityName}${temporarySuffix}`, "lost+found"];
 
+/** A directory that only this process uses, and what it says of itself so far. */
+export interface LockedDirectory extends Omit<DataDirectory, "identity"> {
+  /** Undefined in one that is new or empty. */
+  readonly identity: Identity | undefined;
+}
+
 /**
  * Locks the directory and reads its identity, or gives it one when it is new or empty. Errors:
  * InUseError; ForeignError when it is not ours or newer; CorruptionError when MEMBER is
@@ -57,6 +64,18 @@ export async function openDirectory(
   path: string,
   random: Random,
 ): Promise<DataDirectory> {
+  const locked = await lockDirectory(disk, path);
+  try {
+    if (locked.identity !== undefined) return await ready(disk, locked, locked.identity);
+    return await formatDirectory(disk, locked, random, someId(random));
+  } catch (error) {
+    locked.lock.release();
+    throw error;
+  }
+}
+
+/** The first half of `openDirectory`: nothing is made but the directory and its lock. */
+export async function lockDirectory(disk: Disk, path: string): Promise<LockedDirectory> {
   await ensureDirectory(disk, path);
   refuseForeign(disk, path);
   const lock = disk.lock(`${path}/${lockName}`);
@@ -66,18 +85,35 @@ export async function openDirectory(
     );
   }
   try {
-    const known = readIdentity(disk, path);
+    const identity = readIdentity(disk, path);
     // Whoever wrote MEMBER may have died before its name was durable, and it comes before all else.
-    if (known !== undefined) await disk.syncDirectory(path);
-    const identity = known ?? (await format(disk, path, random));
-    const directory = { path, identity, logPath: `${path}/wal`, tablesPath: `${path}/db`, lock };
-    await ensureDirectory(disk, directory.logPath);
-    await ensureDirectory(disk, directory.tablesPath);
-    return directory;
+    if (identity !== undefined) await disk.syncDirectory(path);
+    return { path, identity, logPath: `${path}/wal`, tablesPath: `${path}/db`, lock };
   } catch (error) {
     lock.release();
     throw error;
   }
+}
+
+/** The second half for a directory without entries: a new member of the cluster `clusterId`. */
+export async function formatDirectory(
+  disk: Disk,
+  locked: LockedDirectory,
+  random: Random,
+  clusterId: bigint,
+): Promise<DataDirectory> {
+  return await ready(disk, locked, await format(disk, locked.path, random, clusterId));
+}
+
+/** The second half for a directory that has an identity already. */
+export async function ready(
+  disk: Disk,
+  locked: LockedDirectory,
+  identity: Identity,
+): Promise<DataDirectory> {
+  await ensureDirectory(disk, locked.logPath);
+  await ensureDirectory(disk, locked.tablesPath);
+  return { ...locked, identity };
 }
 
 function refuseForeign(disk: Disk, path: string): void {
@@ -92,8 +128,13 @@ function refuseForeign(disk: Disk, path: string): void {
   );
 }
 
-async function format(disk: Disk, path: string, random: Random): Promise<Identity> {
-  const identity = { clusterId: someId(random), memberId: someId(random) };
+async function format(
+  disk: Disk,
+  path: string,
+  random: Random,
+  clusterId: bigint,
+): Promise<Identity> {
+  const identity = { clusterId, memberId: someId(random) };
   const line = JSON.stringify({
     format_version: formatVersion,
     cluster_id: identity.clusterId.toString(16),
@@ -145,7 +186,8 @@ function damaged(file: string): CorruptionError {
   );
 }
 
-function someId(random: Random): bigint {
+/** A random id of a cluster or a member; never 0. */
+export function someId(random: Random): bigint {
   for (;;) {
     const id = random.u64();
     if (id !== 0n) return id;

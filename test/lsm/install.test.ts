@@ -24,15 +24,10 @@ function rowsOf(tree: Tree<Position>): string[] {
 }
 
 async function install(disk: SimDisk, capture: Capture<Position>): Promise<number> {
-  const installation = await Installation.begin<Position>(
-    disk,
-    "/data/db",
-    capture.manifest,
-    "the capture",
-  );
-  const missing = installation.missing();
+  const installation = await Installation.begin(disk, directory);
+  const missing = capture.tables.filter(({ hash }) => !installation.has(hash));
   for (const { hash } of missing) await installation.add(hash, capture.read(hash), hash);
-  await installation.finish();
+  await installation.finish(capture.manifest, "the capture");
   return missing.length;
 }
 
@@ -96,14 +91,10 @@ test("bytes that are not the table's are refused, and the tree there stays as it
   const tree = await treeOf(disk, 10);
   const before = rowsOf(tree);
   await tree.close();
-  const begun = await Installation.begin<Position>(
-    disk,
-    directory,
-    capture.manifest,
-    "the capture",
-  );
-  const { hash } = must(begun.missing()[0], "a table is missing");
+  const begun = await Installation.begin(disk, directory);
+  const { hash } = must(capture.tables[0], "it has a table");
   await expect(begun.add(hash, Buffer.from("other"), "bucket/sst")).rejects.toThrow("bucket/sst");
+  await expect(begun.finish(capture.manifest, "the capture")).rejects.toThrow("was not given");
   expect(rowsOf(await openTree(disk))).toEqual(before);
 });
 

@@ -134,6 +134,10 @@ export class HeldClock implements Clock {
     return this.#real.now();
   }
 
+  elapsed(): number {
+    return this.now();
+  }
+
   wall(): number {
     return this.#real.wall();
   }

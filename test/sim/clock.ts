@@ -28,6 +28,10 @@ export class SimClock implements Clock {
     return this.#now;
   }
 
+  elapsed(): number {
+    return this.now();
+  }
+
   wall(): number {
     return Math.floor(this.#wall);
   }
