@@ -11,6 +11,15 @@ import { Violation } from "./violation.ts";
  * @throws Violation where an object is missing or does not follow what came before.
  */
 export function replay(scope: Scope, state: State, end = state.slots.length): Log {
+  return positionAt(scope, state, end).log;
+}
+
+/** The same, and the term of the last object that was not void: what a checkpoint records. */
+export function positionAt(
+  scope: Scope,
+  state: State,
+  end: number,
+): { readonly log: Log; readonly term: number } {
   let log = state.checkpoint?.log ?? "";
   let term = state.checkpoint?.term ?? 0;
   for (let slot = (state.checkpoint?.lastSlot ?? -1) + 1; slot < end; slot++) {
@@ -28,7 +37,7 @@ export function replay(scope: Scope, state: State, end = state.slots.length): Lo
     term = object.term;
     log = object.end;
   }
-  return log;
+  return { log, term };
 }
 
 /**
@@ -43,11 +52,6 @@ export function firstFree(scope: Scope, state: State): number {
 /** The highest term in the log. Fences are never deleted, so it is never forgotten (R8). */
 export function newestTerm(state: State): number {
   return state.slots.reduce((newest, object) => Math.max(newest, object?.term ?? 0), 0);
-}
-
-/** Term of the newest object up to `slot`. */
-export function termAt(state: State, slot: number): number {
-  return newestTerm({ ...state, slots: state.slots.slice(0, slot + 1) });
 }
 
 /** How many entries two logs begin with alike. */

@@ -16,7 +16,7 @@ export function commitSteps(steps: Steps, scope: Scope, state: State, at: number
   }
   if (scope.peers) {
     for (let other = 0; other < state.nodes.length; other++) {
-      if (other !== at) appendStep(steps, scope, state, at, other);
+      if (other !== at) appendStep(steps, state, at, other);
     }
   }
   const commit = held(scope, leader);
@@ -26,20 +26,17 @@ export function commitSteps(steps: Steps, scope: Scope, state: State, at: number
 }
 
 /** The leader's log reaches follower `to`, is synced there, and an ack goes back. */
-function appendStep(steps: Steps, scope: Scope, state: State, at: number, to: number): void {
+function appendStep(steps: Steps, state: State, at: number, to: number): void {
   const leader = state.nodes[at];
   const follower = state.nodes[to];
   if (leader === undefined || follower === undefined) return;
-  const unpromised = scope.bug === "no promise" && follower.role === "candidate";
-  if (follower.promised > leader.term && !unpromised) return;
+  if (follower.promised > leader.term) return;
   if (acts(follower) && follower.term >= leader.term) return;
   const joined = follower.logTerm === leader.term && follower.promised === leader.term;
   if (joined && follower.role === "idle" && follower.log.length >= leader.log.length) return;
   steps.of(to, `append ${at}->`, (node, next) => {
-    if (!unpromised) {
-      stepDown(node);
-      node.promised = leader.term;
-    }
+    stepDown(node);
+    node.promised = leader.term;
     // Shorter is an old message of the same term: nothing is cut (R13).
     if (node.logTerm !== leader.term || node.log.length < leader.log.length) node.log = leader.log;
     node.logTerm = leader.term;

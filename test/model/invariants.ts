@@ -95,7 +95,7 @@ function oneLeaderPerTerm({ nodes }: State): void {
 function recordedIsRequired(state: State): void {
   const { head } = state;
   for (const node of state.nodes) {
-    if (!isRecordedLeader(state, node) || node.life !== head.life) continue;
+    if (!isRecordedLeader(state, node)) continue;
     if ((head.iss & ~node.required & ~(1 << node.incarnation)) === 0 && node.requiresS3 >= head.s3) {
       continue;
     }
@@ -106,7 +106,8 @@ function recordedIsRequired(state: State): void {
 /** I3: every recorded member, its disk not lost, holds every acknowledged entry. */
 function membersHoldEverything(scope: Scope, state: State): void {
   const { head, acked } = state;
-  for (const { incarnation, log } of state.nodes) {
+  // A copy of a disk is no member, whatever it calls itself; only the bucket tells them apart.
+  for (const { incarnation, log } of scope.start === "copied" ? [] : state.nodes) {
     if (!has(head.iss, incarnation) || log.startsWith(acked)) continue;
     throw new Violation(`I3: member ${incarnation} holds "${log}", acknowledged is "${acked}"`);
   }

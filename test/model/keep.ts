@@ -1,5 +1,5 @@
 /** Checkpoints, and deleting what they cover (R8). */
-import { replay, termAt } from "./bucket.ts";
+import { positionAt } from "./bucket.ts";
 import type { Scope } from "./scope.ts";
 import type { State } from "./state.ts";
 import type { Steps } from "./step.ts";
@@ -13,12 +13,11 @@ export function checkpointSteps(steps: Steps, scope: Scope, state: State, at: nu
   if (!scope.gc || leader === undefined || leader.role !== "leader" || !leader.fenced) return;
   const { checkpoint } = state;
   for (let slot = (checkpoint?.lastSlot ?? -1) + 1; slot < leader.next; slot++) {
-    const log = replay(scope, state, slot + 1);
+    const { log, term } = positionAt(scope, state, slot + 1);
     if (log.length > leader.commit || log.length <= (checkpoint?.log.length ?? 0)) continue;
     steps.of(at, `checkpoint ${slot}`, (node, next) => {
       const leaders = scope.bug === "replay from the leader's term";
-      const term = leaders ? node.term : termAt(next, slot);
-      next.checkpoint = { log, lastSlot: slot, term };
+      next.checkpoint = { log, lastSlot: slot, term: leaders ? node.term : term };
     });
   }
 }

@@ -13,6 +13,7 @@ export type Bug =
   | "no read index"
   | "longest wins"
   | "fence deleted"
+  | "fence below the boundary"
   | "recover before the fence"
   | "s3=false on takeover"
   | "tail after the grow"
@@ -31,12 +32,13 @@ export interface Scope {
   readonly peers: boolean;
   /**
    * - bucket: node 0 leads, alone with the bucket; all other disks are empty.
+   * - copied: as bucket, and node 1 runs on a copy of node 0's disk: two lives of one incarnation.
    * - local: node 0 leads by its own disk (`--wal-sync-upload=false`).
    * - set: node 0 leads, every node is a member, the bucket is not.
    * - empty: no head, no data, nobody leads.
    * - adopt: node 0 has acknowledged an entry without a bucket; the prefix is empty.
    */
-  readonly start: "bucket" | "local" | "set" | "empty" | "adopt";
+  readonly start: "bucket" | "copied" | "local" | "set" | "empty" | "adopt";
   /** Bounds of what may happen. The proposals, the terms, versions of the head, slots of the log. */
   readonly writes: number;
   readonly terms: number;
@@ -122,8 +124,16 @@ export function startOf(scope: Scope): State {
     return state;
   }
   const iss = scope.start === "set" ? 2 ** scope.nodes - 1 : only(0);
-  lead(state, first, { ...state.head, ver: 1, term: 1, leader: 0, iss, s3: scope.start === "bucket" });
-  first.wanted = scope.start === "bucket";
+  const s3 = scope.start === "bucket" || scope.start === "copied";
+  lead(state, first, { ...state.head, ver: 1, term: 1, leader: 0, iss, s3 });
+  first.wanted = s3;
+  if (scope.start === "copied") {
+    for (const copy of nodes.slice(1)) {
+      const { incarnation, promised, logTerm } = first;
+      // Lives are numbers here and random nonces in the lock: two disks never share one.
+      Object.assign(copy, { incarnation, promised, logTerm, life: 50 * copy.incarnation });
+    }
+  }
   return state;
 }
 

@@ -46,8 +46,13 @@ function run(scope: Scope, state: State, node: Node, proved: Set<number>): boole
   const bounds = soloScope(scope, alone);
   for (let count = 0; count < stepsMax; count++) {
     if (node.role === "leader" && alone.acked.length > state.acked.length) {
-      if (alone.acked.startsWith(state.acked)) return true;
-      break;
+      return true;
+    }
+    if (node.role === "leader" && !node.log.startsWith(state.acked)) {
+      throw new Violation(
+        `lost: node ${node.incarnation}, alone, comes to lead with "${node.log}", ` +
+          `acknowledged is "${state.acked}"`,
+      );
     }
     const [step] = nextOf(bounds, alone, state.acked.length);
     if (step === undefined) break;

@@ -30,6 +30,8 @@
  *   R6   acknowledged is what every required member holds under the leader's term   commit.ts
  *   R7   a term's first log object is a fence at the first free slot; lower terms
  *        after it are void; replay follows the newest term over its base            upload.ts, bucket.ts
+ *        A fence counts only if its slot, read after it landed, is not below gc/boundary: there
+ *        it may have found a slot whose data was deleted, and stops nobody
  *   R8   data objects go below a checkpoint; fences never                           keep.ts
  *   R9   one log put at a time; ours is what reads back as ours                     upload.ts
  *   R10  only committed entries are uploaded while the bucket is not required       upload.ts
@@ -87,7 +89,7 @@ export interface Checkpoint {
   readonly log: Log;
   /** Slots up to here hold nothing after `log`. */
   readonly lastSlot: number;
-  /** Term of the newest object up to `lastSlot`. */
+  /** Term of the last object up to `lastSlot` that is not void. The leader's own may be higher. */
   readonly term: number;
 }
 

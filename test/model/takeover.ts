@@ -87,7 +87,7 @@ function readHead(scope: Scope, state: State, node: Node): void {
 function win(scope: Scope, state: State, node: Node): void {
   const { head } = state;
   forget(node);
-  node.promised = head.term;
+  if (scope.bug !== "no promise") node.promised = head.term;
   node.seen = head.ver;
   node.required = head.iss;
   node.recordedS3 = head.s3;
@@ -139,5 +139,6 @@ export function sendHead(state: State, node: Node, set: Pick<Head, "iss" | "s3">
 
 /** Whether `node` is what the head says it is. */
 export function isRecordedLeader({ head }: State, node: Node): boolean {
-  return acts(node) && head.term === node.term && head.leader === node.incarnation;
+  const nonce = head.leader === node.incarnation && head.life === node.life;
+  return acts(node) && head.term === node.term && nonce;
 }
