@@ -28,7 +28,7 @@ import type {
   RangeReply,
   TxnReply,
 } from "../model/reply.ts";
-import { checkDuplicates, checkPut, txnStepsMax } from "./validate.ts";
+import { checkDuplicates, checkPut } from "./validate.ts";
 
 const sortOrders: readonly SortOrder[] = ["none", "ascend", "descend"];
 const sortTargets: readonly SortTarget[] = ["key", "version", "create", "mod", "value"];
@@ -80,30 +80,21 @@ export function deleteRangeCommandOf(request: pb.DeleteRangeRequest): DeleteRang
 /**
  * Refusals: those of its operations, tooManyOperations, duplicateKey, and keyNotFound for an
  * operation that says nothing. A level may have `operationsMax` comparisons, and as many operations
- * in each branch; the levels below may have as many as it leaves.
+ * in each branch; the levels below may have as many as it leaves. All levels together are bounded by
+ * the size of a message.
  */
 export function txnCommandOf(request: pb.TxnRequest, operationsMax: number): TxnCommand | Refusal {
-  const txn = levelOf(request, { operations: operationsMax, steps: { left: txnStepsMax } });
+  const txn = levelOf(request, operationsMax);
   if (txn instanceof Refusal) return txn;
   return checkDuplicates(txn.success) ?? checkDuplicates(txn.failure) ?? txn;
 }
 
-/** What a level of a transaction may still have. */
-interface Budget {
-  readonly operations: number;
-  /** Shared by all levels. */
-  readonly steps: { left: number };
-}
-
-function levelOf(request: pb.TxnRequest, budget: Budget): TxnCommand | Refusal {
+function levelOf(request: pb.TxnRequest, operationsMax: number): TxnCommand | Refusal {
   const { compare, failure, success } = request;
   const operations = Math.max(compare.length, success.length, failure.length);
-  budget.steps.left -= compare.length + success.length + failure.length;
-  if (operations > budget.operations || budget.steps.left < 0) {
-    return new Refusal("tooManyOperations");
-  }
+  if (operations > operationsMax) return new Refusal("tooManyOperations");
   if (compare.some(({ key }) => key.length === 0)) return new Refusal("emptyKey");
-  const below = { ...budget, operations: budget.operations - operations };
+  const below = operationsMax - operations;
   const ifTrue = operationsOf(success, below);
   if (ifTrue instanceof Refusal) return ifTrue;
   const ifFalse = operationsOf(failure, below);
@@ -111,17 +102,17 @@ function levelOf(request: pb.TxnRequest, budget: Budget): TxnCommand | Refusal {
   return { kind: "txn", compares: compare.map(compareOf), success: ifTrue, failure: ifFalse };
 }
 
-function operationsOf(list: readonly pb.RequestOp[], budget: Budget): Operation[] | Refusal {
+function operationsOf(list: readonly pb.RequestOp[], below: number): Operation[] | Refusal {
   const operations: Operation[] = [];
   for (const { request } of list) {
-    const operation = operationOf(request, budget);
+    const operation = operationOf(request, below);
     if (operation instanceof Refusal) return operation;
     operations.push(operation);
   }
   return operations;
 }
 
-function operationOf(request: pb.RequestOp["request"], budget: Budget): Operation | Refusal {
+function operationOf(request: pb.RequestOp["request"], below: number): Operation | Refusal {
   switch (request?.$case) {
     case "requestRange":
       return rangeQueryOf(request.requestRange);
@@ -130,7 +121,7 @@ function operationOf(request: pb.RequestOp["request"], budget: Budget): Operatio
     case "requestDeleteRange":
       return deleteRangeCommandOf(request.requestDeleteRange);
     case "requestTxn":
-      return levelOf(request.requestTxn, budget);
+      return levelOf(request.requestTxn, below);
     case undefined:
       return new Refusal("keyNotFound");
     default:

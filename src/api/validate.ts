@@ -5,12 +5,6 @@ import type { Operation, PutCommand } from "../model/command.ts";
 import { isSingle, type KeyRange } from "../model/range.ts";
 import { Refusal } from "../model/refusal.ts";
 
-/**
- * Operations and comparisons of a transaction, those of nested ones and of both branches included.
- * etcd bounds each level only, but a transaction runs in one turn of the event loop.
- */
-export const txnStepsMax = 8192;
-
 /** What etcd's log puts around a request: the bytes its size limit counts besides the request. */
 const envelopeBytes = 18;
 
@@ -39,34 +33,45 @@ export function checkDuplicates(operations: readonly Operation[]): Refusal | und
 }
 
 interface Changes {
-  readonly puts: Set<ByteString>;
-  readonly deletes: Deletes;
+  puts: Set<ByteString>;
+  deletes: Deletes;
 }
 
-/** What a list changes, nested lists included; undefined when something is changed twice. */
+/**
+ * What a list changes, nested lists included; undefined when something is changed twice. What a
+ * nested list changes is taken over, not copied, so a deep transaction costs little more than a flat
+ * one of as many operations.
+ */
 function changesOf(operations: readonly Operation[]): Changes | undefined {
-  const puts = new Set<ByteString>();
-  const deletes = new Deletes();
+  const changes: Changes = { puts: new Set(), deletes: new Deletes() };
   for (const operation of operations) {
-    if (operation.kind === "deleteRange") deletes.add(operation.range);
+    if (operation.kind === "deleteRange") changes.deletes.add(operation.range);
   }
   for (const operation of operations) {
     if (operation.kind !== "txn") continue;
     const success = changesOf(operation.success);
     const failure = changesOf(operation.failure);
     if (success === undefined || failure === undefined) return undefined;
-    const branches = new Set([...success.puts, ...failure.puts]);
-    for (const key of branches) if (puts.has(key) || deletes.cover(key)) return undefined;
-    for (const key of branches) puts.add(key);
-    deletes.addAll(success.deletes);
-    deletes.addAll(failure.deletes);
+    const branches = united(success.puts, failure.puts);
+    if (!branches.isDisjointFrom(changes.puts) || changes.deletes.coverAny(branches)) {
+      return undefined;
+    }
+    changes.puts = united(changes.puts, branches);
+    changes.deletes = changes.deletes.with(success.deletes).with(failure.deletes);
   }
   for (const operation of operations) {
     if (operation.kind !== "put") continue;
-    if (puts.has(operation.key) || deletes.cover(operation.key)) return undefined;
-    puts.add(operation.key);
+    if (changes.puts.has(operation.key) || changes.deletes.cover(operation.key)) return undefined;
+    changes.puts.add(operation.key);
   }
-  return { puts, deletes };
+  return changes;
+}
+
+/** The union of two sets that nobody needs any more: the smaller is added to the larger. */
+function united<T>(one: Set<T>, other: Set<T>): Set<T> {
+  const [large, small] = one.size < other.size ? [other, one] : [one, other];
+  for (const each of small) large.add(each);
+  return large;
 }
 
 /** Key ranges, as etcd's check takes them. */
@@ -79,8 +84,12 @@ class Deletes {
     this.#intervals.add(range.key, isSingle(range) ? `${range.key}\0` : range.end, true);
   }
 
-  addAll(other: Deletes): void {
-    for (const range of other.#ranges) this.add(range);
+  /** These ranges and those of `other`, neither of which is to be used any more. */
+  with(other: Deletes): Deletes {
+    const fewer = this.#ranges.length < other.#ranges.length;
+    const [large, small] = fewer ? [other, this] : [this, other];
+    for (const range of small.#ranges) large.add(range);
+    return large;
   }
 
   cover(key: ByteString): boolean {
@@ -89,5 +98,11 @@ class Deletes {
       covered = true;
     });
     return covered;
+  }
+
+  coverAny(keys: Iterable<ByteString>): boolean {
+    if (this.#ranges.length === 0) return false;
+    for (const key of keys) if (this.cover(key)) return true;
+    return false;
   }
 }
