@@ -7,6 +7,8 @@ import { type Option, type Table, type Values, variableOf } from "./options.ts";
 import { suggestion, UsageError } from "./usage.ts";
 import { Unreadable } from "./value.ts";
 
+type Typed = ReadonlyMap<Option<unknown>, string>;
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The values of the options in `table`; UsageError when argv or the environment is wrong. */
@@ -17,17 +19,17 @@ export function parse<T extends Table>(
 ): Values<T> {
   const typed = typedTexts(Object.values(table), argv);
   const entries = Object.entries(table).map(([name, option]) => {
-    return [name, chosen(option, typed.get(option.flag), environment)];
+    return [name, chosen(option, typed.get(option), environment)];
   });
   return Object.fromEntries(entries) as Values<T>;
 }
 
 /**
- * What was typed for each option, by its flag. What is no flag goes to the operands in their order,
+ * What was typed for each option. What is no flag goes to the operands in their order,
  * and so does all that follows "--" where there are any.
  */
-function typedTexts(options: Option<unknown>[], argv: readonly string[]): Map<string, string> {
-  const typed = new Map<string, string>();
+function typedTexts(options: Option<unknown>[], argv: readonly string[]): Typed {
+  const typed = new Map<Option<unknown>, string>();
   const operands = options.filter(({ operand }) => operand !== undefined);
   const flags = options.filter(({ operand }) => operand === undefined);
   let waiting = operands;
@@ -37,16 +39,16 @@ function typedTexts(options: Option<unknown>[], argv: readonly string[]): Map<st
     if (operands.length > 0 && (isOver || !argument.startsWith("-") || argument === "-")) {
       const [operand, ...others] = waiting;
       if (operand === undefined) throw new UsageError(unexpectedText(argument, operands));
-      typed.set(operand.flag, argument);
+      typed.set(operand, argument);
       waiting = others;
     } else if (operands.length > 0 && argument === "--") {
       isOver = true;
     } else {
       const { option, value } = recognise(flags, argument);
-      if (typed.has(option.flag)) throw new UsageError(`--${option.flag} is given twice`);
-      if (value !== undefined) typed.set(option.flag, value);
-      else if (option.kind.hint === undefined) typed.set(option.flag, "true");
-      else typed.set(option.flag, following(option, argv[++at]));
+      if (typed.has(option)) throw new UsageError(`--${option.flag} is given twice`);
+      if (value !== undefined) typed.set(option, value);
+      else if (option.kind.hint === undefined) typed.set(option, "true");
+      else typed.set(option, following(option, argv[++at]));
     }
   }
   return typed;

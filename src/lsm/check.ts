@@ -30,9 +30,9 @@ export interface TableDamage {
   /** In bytes; undefined where it is no place of the file. */
   readonly offset: number | undefined;
   readonly what: string;
-  /** The rows it concerns lie after this one, where it is known, */
-  readonly after: ByteString | undefined;
-  /** up to this one. */
+  /** The rows it concerns lie from about here */
+  readonly first: ByteString;
+  /** to here. */
   readonly last: ByteString;
 }
 
@@ -84,7 +84,7 @@ export function checkOrder(directory: string, tables: readonly TableInfo[]): Tab
     if (before === undefined || first > before.last) continue;
     const path = tablePath(directory, hash);
     const what = "begins before the table before it ends";
-    damages.push({ path, offset: undefined, what, after: undefined, last });
+    damages.push({ path, offset: undefined, what, first, last });
   }
   return damages;
 }
@@ -128,7 +128,8 @@ function* checkBlocks(table: Table): Generator<TableDamage | undefined> {
   index.open(table.index);
   while (index.next()) {
     const offset = index.bytes.readUInt32LE(index.start);
-    const damage = (what: string) => ({ path: table.path, offset, what, after, last: index.key });
+    const first = after ?? table.info.first;
+    const damage = (what: string) => ({ path: table.path, offset, what, first, last: index.key });
     try {
       rows.open(reader.read(table, offset, index.bytes.readUInt32LE(index.start + 4)));
       const hasRow = rows.next();
@@ -177,5 +178,5 @@ function* checkRows(table: Table, schema: Schema): Generator<TableDamage | undef
 
 /** A damage that concerns all rows of a table. */
 function whole({ info, path }: Table, what: string): TableDamage {
-  return { path, offset: undefined, what, after: undefined, last: info.last };
+  return { path, offset: undefined, what, first: info.first, last: info.last };
 }

@@ -5,6 +5,7 @@
  * then names others.
  */
 import type { ByteString } from "../lib/bytes.ts";
+import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, DiskError, readWhole } from "../lib/disk.ts";
 import { BlockCache } from "./cache.ts";
@@ -27,24 +28,24 @@ export interface Unopened {
 }
 
 export class HeldTables<P> {
+  readonly directory: string;
   readonly #disk: Disk;
-  readonly #directory: string;
   /** As it was read; undefined when there was none. */
   readonly #bytes: Buffer | undefined;
   readonly manifest: Manifest<P>;
+  /** Why the manifest is empty although it should not be. */
+  readonly unreadable: CorruptionError | undefined;
   /** By their hashes. */
   readonly #tables = new Map<string, Table>();
   readonly unopened: readonly Unopened[];
 
   private constructor(disk: Disk, directory: string, before: HeldTables<P> | undefined) {
     this.#disk = disk;
-    this.#directory = directory;
-    this.#bytes = manifestBytes(disk, directory);
-    const path = `${directory}/${manifestName}`;
-    this.manifest =
-      this.#bytes === undefined
-        ? { position: undefined, runs: [] }
-        : decodeManifest(path, this.#bytes);
+    this.directory = directory;
+    this.#bytes = readWhole(disk, `${directory}/${manifestName}`);
+    const read = readManifest<P>(disk, directory, this.#bytes);
+    this.unreadable = read instanceof CorruptionError ? read : undefined;
+    this.manifest = read instanceof CorruptionError ? nothing : read;
     const unopened: Unopened[] = [];
     for (const info of this.manifest.runs.flat()) {
       const table = before?.take(info.hash) ?? this.#open(info);
@@ -56,8 +57,7 @@ export class HeldTables<P> {
 
   /**
    * Opens what the manifest names by now; a directory without one has no tables. What `before` has
-   * open is taken over and the rest of it closed. CorruptionError and ForeignError are about the
-   * manifest; DiskError.
+   * open is taken over and the rest of it closed. ForeignError when the manifest is newer; DiskError.
    */
   static open<P>(disk: Disk, directory: string, before?: HeldTables<P>): HeldTables<P> {
     try {
@@ -69,38 +69,40 @@ export class HeldTables<P> {
 
   /** Whether the manifest is still the one that was read. DiskError. */
   get isCurrent(): boolean {
-    const now = manifestBytes(this.#disk, this.#directory);
+    const now = readWhole(this.#disk, `${this.directory}/${manifestName}`);
     if (now === undefined || this.#bytes === undefined) return now === this.#bytes;
     return now.equals(this.#bytes);
   }
 
-  /** Of the manifest, in bytes. */
+  /** Of the manifest, in bytes; 0 when there is none. */
   get manifestBytes(): number {
     return this.#bytes?.length ?? 0;
   }
 
+  /** Tells one manifest from another. */
+  get manifestHash(): string {
+    return sha256(this.#bytes ?? "");
+  }
+
   /**
-   * The rows, to be read; what is put over them stays in memory. All tables must be open: throws the
-   * error of the first that is not.
+   * The rows, to be read; what is put over them stays in memory. Throws what keeps the manifest or
+   * the first table that is not open from being read.
    */
   rows(schema: Pick<Schema, "prefixLength">, cacheBytesMax: number): HeldRows {
-    const [first] = this.unopened;
-    if (first !== undefined) throw first.error;
+    const error = this.unreadable ?? this.unopened[0]?.error;
+    if (error !== undefined) throw error;
     const runs = this.manifest.runs.map((infos) => {
       return new Run(infos.flatMap(({ hash }) => this.#tables.get(hash) ?? []));
     });
     return new HeldRows(runs, schema, cacheBytesMax);
   }
 
-  /** Reads a table whole and yields what is wrong with it, and undefined now and then. */
-  *check(info: TableInfo, schema: Schema): Generator<TableDamage | undefined> {
-    const table = this.#tables.get(info.hash);
-    if (table !== undefined) yield* checkTable(table, schema);
-  }
-
-  /** Tables of a run that overlap. */
-  checkOrder(): TableDamage[] {
-    return this.manifest.runs.flatMap((tables) => checkOrder(this.#directory, tables));
+  /** Reads every table that is open, whole, and yields what is wrong with it and with their order. */
+  *check(schema: Schema): Generator<TableDamage> {
+    for (const tables of this.manifest.runs) yield* checkOrder(this.directory, tables);
+    for (const table of this.#tables.values()) {
+      for (const damage of checkTable(table, schema)) if (damage !== undefined) yield damage;
+    }
   }
 
   /** Gives a table away, open. */
@@ -117,7 +119,7 @@ export class HeldTables<P> {
 
   #open(info: TableInfo): Table | CorruptionError | ForeignError {
     try {
-      return Table.open(this.#disk, this.#directory, info);
+      return Table.open(this.#disk, this.directory, info);
     } catch (error) {
       if (error instanceof CorruptionError || error instanceof ForeignError) return error;
       this.close();
@@ -162,14 +164,26 @@ export class HeldRows implements RowSet, Layers {
   }
 }
 
-/** The bytes of MANIFEST; undefined where there is nothing. CorruptionError when only it is missing. */
-function manifestBytes(disk: Disk, directory: string): Buffer | undefined {
+const nothing = { position: undefined, runs: [] };
+
+/** What the manifest says, or why it says nothing. */
+function readManifest<P>(
+  disk: Disk,
+  directory: string,
+  bytes: Buffer | undefined,
+): Manifest<P> | CorruptionError {
   const path = `${directory}/${manifestName}`;
-  const bytes = readWhole(disk, path);
-  if (bytes !== undefined) return bytes;
-  const table = namesIn(disk, directory).find((name) => name.endsWith(tableSuffix));
-  if (table === undefined) return undefined;
-  throw new CorruptionError(path, 0, `there are tables (${table}) and no manifest`);
+  if (bytes === undefined) {
+    const table = namesIn(disk, directory).find((name) => name.endsWith(tableSuffix));
+    if (table === undefined) return nothing;
+    return new CorruptionError(path, 0, `there are tables (${table}) and no manifest`);
+  }
+  try {
+    return decodeManifest(path, bytes);
+  } catch (error) {
+    if (error instanceof CorruptionError) return error;
+    throw error;
+  }
 }
 
 function namesIn(disk: Disk, directory: string): string[] {

@@ -18,6 +18,7 @@ import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import {
   type Disk,
+  DiskError,
   type DiskLock,
   ensureDirectory,
   InUseError,
@@ -192,4 +193,28 @@ export function someId(random: Random): bigint {
     const id = random.u64();
     if (id !== 0n) return id;
   }
+}
+
+/**
+ * Whose directory this is, for somebody who only looks at it: nothing is made, nothing locked.
+ * ForeignError when it is absent, not ours, or newer; CorruptionError when MEMBER is damaged;
+ * DiskError.
+ */
+export function identityIn(disk: Disk, path: string): Identity {
+  try {
+    refuseForeign(disk, path);
+  } catch (error) {
+    const what = error instanceof ForeignError ? error.what : absence(error);
+    if (what === undefined) throw error;
+    throw new ForeignError(path, what, "choose another --data-dir");
+  }
+  const identity = readIdentity(disk, path);
+  if (identity !== undefined) return identity;
+  throw new ForeignError(path, "is empty: no member has begun in it", "choose another --data-dir");
+}
+
+function absence(error: unknown): string | undefined {
+  const code = error instanceof DiskError ? error.code : undefined;
+  if (code === "ENOENT") return "does not exist";
+  return code === "ENOTDIR" ? "is no directory" : undefined;
 }
