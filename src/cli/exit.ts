@@ -1,6 +1,7 @@
 /** What the process exits with: one table from what went wrong to the code that says so. */
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { DiskError, InUseError } from "../lib/disk.ts";
+import { TlsError } from "../rpc/server.ts";
 import { ListenError } from "./listen.ts";
 import { ConfigurationError, NotFoundError, UsageError } from "./usage.ts";
 
@@ -38,6 +39,7 @@ function outcomeOf(error: unknown): keyof typeof exitCodes {
   if (error instanceof CorruptionError) return "corruption";
   if (error instanceof InUseError) return "temporary";
   if (error instanceof ForeignError || error instanceof ConfigurationError) return "configuration";
+  if (error instanceof TlsError) return "configuration";
   if (error instanceof DiskError) return diskOutcome(error);
   if (error instanceof ListenError) return listenOutcomes[error.code] ?? "configuration";
   return "failure";

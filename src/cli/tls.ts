@@ -1,4 +1,5 @@
-/** The certificate files of the client port, read once at start. */
+/** The certificate files of the client port, read and checked once at start. */
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import fs from "node:fs";
 import type { RunOptions } from "./options.ts";
 import { ConfigurationError, UsageError } from "./usage.ts";
@@ -13,7 +14,8 @@ export interface Tls {
 
 /**
  * What the three flags name; undefined without them. UsageError when they do not go together,
- * ConfigurationError when a file cannot be read or is not PEM.
+ * ConfigurationError, which names the file, when one cannot be read or used, or when the key is not
+ * the certificate's.
  */
 export function readTls(options: RunOptions): Tls | undefined {
   const { tlsAuthority, tlsCertificate, tlsKey } = options;
@@ -21,17 +23,30 @@ export function readTls(options: RunOptions): Tls | undefined {
     if (tlsCertificate === tlsKey && tlsAuthority === undefined) return undefined;
     throw new UsageError("TLS needs both --client-tls-cert and --client-tls-key");
   }
-  return {
-    certificate: readPem("--client-tls-cert", tlsCertificate, "CERTIFICATE"),
-    key: readPem("--client-tls-key", tlsKey, "PRIVATE KEY"),
-    clientAuthority:
-      tlsAuthority === undefined
-        ? undefined
-        : readPem("--client-tls-ca", tlsAuthority, "CERTIFICATE"),
-  };
+  const certificate = readPem("--client-tls-cert", tlsCertificate, beginCertificate);
+  const key = readPem("--client-tls-key", tlsKey, "PRIVATE KEY-----");
+  const [leaf] = certificatesOf(certificate);
+  if (leaf?.checkPrivateKey(privateKeyOf(key)) !== true) {
+    throw new ConfigurationError(
+      `--client-tls-key: ${tlsKey} is not the key of the certificate in ${tlsCertificate}`,
+    );
+  }
+  if (tlsAuthority === undefined) {
+    return { certificate: certificate.bytes, key: key.bytes, clientAuthority: undefined };
+  }
+  const authority = readPem("--client-tls-ca", tlsAuthority, beginCertificate);
+  certificatesOf(authority);
+  return { certificate: certificate.bytes, key: key.bytes, clientAuthority: authority.bytes };
 }
 
-function readPem(flag: string, path: string, content: string): Buffer {
+/** A file that has PEM in it. */
+interface Pem {
+  readonly flag: string;
+  readonly path: string;
+  readonly bytes: Buffer;
+}
+
+function readPem(flag: string, path: string, mark: string): Pem {
   let bytes: Buffer;
   try {
     bytes = fs.readFileSync(path);
@@ -39,6 +54,33 @@ function readPem(flag: string, path: string, content: string): Buffer {
     const { code } = cause as { code?: string };
     throw new ConfigurationError(`${flag}: cannot read ${path}: ${code ?? cause}`, { cause });
   }
-  if (bytes.includes(`${content}-----`)) return bytes;
-  throw new ConfigurationError(`${flag}: ${path} holds no PEM ${content.toLowerCase()}`);
+  if (bytes.includes(mark)) return { flag, path, bytes };
+  const content = mark.replaceAll(/-----(BEGIN )?/g, "").toLowerCase();
+  throw new ConfigurationError(`${flag}: ${path} holds no PEM ${content}`);
+}
+
+const beginCertificate = "-----BEGIN CERTIFICATE-----";
+
+/** The certificates of a file, in order: one at least. */
+function certificatesOf(pem: Pem): X509Certificate[] {
+  const parts = pem.bytes.toString("latin1").split(beginCertificate);
+  return used(pem, "certificate", () =>
+    parts.slice(1).map((part) => new X509Certificate(`${beginCertificate}${part}`)),
+  );
+}
+
+function privateKeyOf(pem: Pem): KeyObject {
+  return used(pem, "private key", () => createPrivateKey(pem.bytes));
+}
+
+/** What `make` makes of a file. */
+function used<T>({ flag, path }: Pem, what: string, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    const [reason] = (cause instanceof Error ? cause.message : `${cause}`).split("\n");
+    throw new ConfigurationError(`${flag}: the PEM ${what} in ${path} cannot be used: ${reason}`, {
+      cause,
+    });
+  }
 }

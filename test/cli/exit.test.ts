@@ -5,6 +5,7 @@ import { ConfigurationError, UsageError } from "../../src/cli/usage.ts";
 import { InvariantError } from "../../src/lib/assert.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
 import { DiskError, InUseError } from "../../src/lib/disk.ts";
+import { TlsError } from "../../src/rpc/server.ts";
 
 test("what went wrong decides the exit code", () => {
   const disk = (code: string, operation = "write") => new DiskError(code, operation, "/x");
@@ -25,6 +26,7 @@ test("what went wrong decides the exit code", () => {
     [listen("EACCES"), 77],
     [new ForeignError("/x", "x"), 78],
     [new ConfigurationError("x"), 78],
+    [new TlsError("x"), 78],
     [listen("EADDRNOTAVAIL"), 78],
     [new InvariantError("x"), 1],
     [new Error("x"), 1],

@@ -110,6 +110,24 @@ test("ports in use are refused with the flag that names them", async () => {
   expect((await page(`${t4.pages}/healthz`)).status).toBe(200);
 });
 
+test("certificate files that are not fit are refused in one line, before anything is made", async () => {
+  using directory = temporaryDirectory();
+  const file = (name: string) => `${import.meta.dir}/../support/tls/${name}`;
+  const garbage = `${directory.path}/garbage.crt`;
+  fs.writeFileSync(garbage, "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n");
+  const cases: [string, string, string][] = [
+    [garbage, file("server.key"), garbage],
+    [file("server.crt"), file("client.key"), file("client.key")],
+  ];
+  for (const [certificate, key, named] of cases) {
+    const tls = ["--client-tls-cert", certificate, "--client-tls-key", key];
+    const { code, stderr } = await runT4(["run", "--data-dir", `${directory.path}/x`, ...tls]);
+    expect([code, stderr]).toEqual([78, expect.stringContaining(named)]);
+    expect(stderr.trimEnd()).not.toContain("\n");
+  }
+  expect(fs.readdirSync(directory.path)).toEqual(["garbage.crt"]);
+});
+
 test("a directory that is not fit says why, each with its code, in one line", async () => {
   using directory = temporaryDirectory();
   const at = (name: string) => `${directory.path}/${name}`;
