@@ -16,10 +16,11 @@
  * arrives. An object is deleted only after its key was condemned and everything was read again.
  * Where we rely on a table we said so (3) before we read that it is not condemned (4); so whoever
  * condemns it has not done so yet, and will find our pending, or the manifest that came before the
- * pending went (8, 10). A key stays condemned until it was found to be gone; gone it stays, because
- * no key of a table is written a second time: what has to be put again is put under the key of
- * another attempt. That it exists (5) after it was not condemned (4) says that it has never been.
- * What we put ourselves (6) is protected by our pending, whose attempt its keys bear.
+ * pending went (8, 10). A key stays condemned until every run of gc that wanted it has deleted or
+ * spared it, or it was found to be gone; gone it stays, because no key of a table is written a
+ * second time: what has to be put again is put under the key of another attempt. So what is not
+ * condemned (4) and then exists (5), no delete is under way for. What we put ourselves (6) is
+ * protected by our pending, whose attempt its keys bear.
  *
  * A pending that nobody finishes is swept, too: first gc puts something else where its manifest
  * would go, or writes that anew, so that (8) fails for ever. The key of a condemned manifest is not
@@ -45,6 +46,7 @@ import {
   type Latest,
   latestOf,
   type Manifest,
+  nonceOf,
   type TableRef,
 } from "./manifest.ts";
 import { inParallel } from "./parallel.ts";
@@ -160,7 +162,7 @@ class Attempt {
     this.#store = store;
     this.#capture = capture;
     this.#options = options;
-    this.#id = options.random.u64().toString(16).padStart(16, "0");
+    this.#id = nonceOf(options.random);
     this.#pendingKey = pendingKey(capture.term, capture.revision, this.#id);
   }
 

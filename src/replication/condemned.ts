@@ -1,30 +1,32 @@
 /**
- * `gc/condemned.json`: the keys that gc is about to delete. Sealed JSON (sealed.ts):
+ * `gc/condemned.json`: the keys that gc may be about to delete. Sealed JSON (sealed.ts):
  *
- *   {"format_version":1,"runs":n,"keys":{key: run in which it was condemned,…},…}
+ *   {"format_version":1,"writes":n,"keys":{key:[run,…],…},…}
  *
  * Whoever is going to rely on an object says so first, with an object of its own (a pending
- * checkpoint, a pin), and reads this then; gc writes this first and reads those then. So one of the
- * two sees the other, and backs off. A key stays here until it was found to be gone, in a later
- * run: for tables that is for ever, as no key of a table is written twice.
+ * checkpoint, a pin), and reads this then. A run of gc first adds itself to the keys it would like
+ * to delete, then reads those objects, and then deletes or spares. So one of the two sees the
+ * other, and backs off. A run takes itself off again when it is done: what it has not spared is
+ * gone then. What a run that died has left behind stays condemned until it is gone, which another
+ * run sees to; a table that is gone never returns, its key is not written twice.
  */
-import { condemnedKey } from "../object/keys.ts";
+import { condemnedKey, tableOfKey } from "../object/keys.ts";
 import type { CallOptions, ObjectStore } from "../object/store.ts";
 import { Fields, seal, unseal } from "./sealed.ts";
 
 const formatVersion = 1;
 
 export interface Condemned {
-  /** How often it was written; no two contents are equal. */
-  readonly runs: number;
-  /** Key, and the run in which it was condemned. */
-  readonly keys: ReadonlyMap<string, number>;
+  /** How often it was written: no two contents are equal. */
+  readonly writes: number;
+  /** Key, and the runs that condemned it: 16 hex digits each. */
+  readonly keys: ReadonlyMap<string, readonly string[]>;
 }
 
-const none: Condemned = { runs: 0, keys: new Map() };
+const none: Condemned = { writes: 0, keys: new Map() };
 
-export function encodeCondemned({ keys, runs }: Condemned): Buffer {
-  return seal({ format_version: formatVersion, runs, keys: Object.fromEntries(keys) });
+export function encodeCondemned({ keys, writes }: Condemned): Buffer {
+  return seal({ format_version: formatVersion, writes, keys: Object.fromEntries(keys) });
 }
 
 /** CorruptionError when it is damaged, ForeignError when a newer T4 wrote it. */
@@ -32,8 +34,8 @@ export function decodeCondemned(bytes: Buffer): Condemned {
   const fields = unseal(condemnedKey, bytes, formatVersion);
   const { json } = fields.fields("keys");
   const runs = new Fields(condemnedKey, json);
-  const keys = new Map(Object.keys(json).map((key) => [key, runs.integer(key)]));
-  return { runs: fields.integer("runs"), keys };
+  const keys = new Map(Object.keys(json).map((key) => [key, runs.texts(key)]));
+  return { writes: fields.integer("writes"), keys };
 }
 
 /** What is condemned now. As `decodeCondemned`; ObjectError. */
@@ -43,28 +45,48 @@ export async function readCondemned(store: ObjectStore, options?: CallOptions): 
 }
 
 /**
- * Adds keys, and takes out those of `gone` that an earlier run condemned. Resolves when it is
- * written; what is condemned then. As `readCondemned`.
+ * Adds `run` to `keys`. Tables that were condemned and are found to be gone are forgotten,
+ * whoever condemned them. Resolves when it is written. As `readCondemned`.
  */
-export async function condemn(
+export function condemn(
   store: ObjectStore,
+  run: string,
   keys: readonly string[],
   gone: readonly string[],
   options?: CallOptions,
-): Promise<Condemned> {
+): Promise<void> {
+  return change(store, options, (now) => {
+    for (const key of gone) if (tableOfKey(key) !== undefined) now.delete(key);
+    for (const key of keys) now.set(key, [...(now.get(key) ?? []), run]);
+  });
+}
+
+/** Takes `run` off everything it had condemned and has deleted or spared. As `condemn`. */
+export function absolve(store: ObjectStore, run: string, options?: CallOptions): Promise<void> {
+  return change(store, options, (now) => {
+    for (const [key, runs] of now) {
+      const others = runs.filter((other) => other !== run);
+      if (others.length > 0) now.set(key, others);
+      else now.delete(key);
+    }
+  });
+}
+
+async function change(
+  store: ObjectStore,
+  options: CallOptions | undefined,
+  apply: (keys: Map<string, readonly string[]>) => void,
+): Promise<void> {
   for (;;) {
     const object = await store.get(condemnedKey, options);
     const now = object === undefined ? none : decodeCondemned(object.bytes);
-    const next = new Map(now.keys);
-    for (const key of gone) next.delete(key);
-    for (const key of keys) if (!next.has(key)) next.set(key, now.runs + 1);
-    const condemned = { runs: now.runs + 1, keys: next };
-    const bytes = encodeCondemned(condemned);
-    const tag = object?.tag;
+    const keys = new Map(now.keys);
+    apply(keys);
+    const bytes = encodeCondemned({ writes: now.writes + 1, keys });
     const written =
-      tag === undefined
+      object === undefined
         ? await store.putIfAbsent(condemnedKey, bytes, options)
-        : await store.putIfMatch(condemnedKey, bytes, tag, options);
-    if (written !== undefined) return condemned;
+        : await store.putIfMatch(condemnedKey, bytes, object.tag, options);
+    if (written !== undefined) return;
   }
 }

@@ -17,6 +17,7 @@
  * are to each other, in words of their own.
  */
 import { CorruptionError } from "../lib/corruption.ts";
+import type { Random } from "../lib/random.ts";
 import { indexOf, type Position, type Term, termOf } from "../model/revision.ts";
 import { checkpointKey, checkpointOfKey, latestKey, logKey, tableKey } from "../object/keys.ts";
 import type { CallOptions, ObjectStore } from "../object/store.ts";
@@ -87,6 +88,11 @@ export function keyOf(manifest: Manifest): string {
 /** The key of a table, below its source where it has one. */
 export function keyOfTable(table: TableRef): string {
   return tableKey(table.hash, table.copy);
+}
+
+/** What makes an attempt, a copy or a content unlike every other: 16 hex digits. */
+export function nonceOf(random: Random): string {
+  return random.u64().toString(16).padStart(16, "0");
 }
 
 export function encodeManifest(manifest: Manifest, touched?: string): Buffer {
