@@ -6,14 +6,20 @@ import { exitCodeOf } from "./cli/exit.ts";
 
 /**
  * Writes at once and completely: what process.stdout holds back for a slow reader is lost on exit.
- * When nobody reads, there is nobody to tell.
+ * A pipe takes what it has room for, and the rest when somebody has read. When nobody reads, there
+ * is nobody to tell.
  */
 function writer(descriptor: number): (text: string) => void {
   return (text) => {
-    try {
-      fs.writeSync(descriptor, text);
-    } catch {
-      // The reader has gone away, which is its right.
+    const bytes = Buffer.from(text);
+    for (let done = 0; done < bytes.length; ) {
+      try {
+        done += fs.writeSync(descriptor, bytes, done);
+      } catch (error) {
+        // Any other error: the reader has gone away, which is its right.
+        if ((error as { code?: string }).code !== "EAGAIN") return;
+        Bun.sleepSync(1);
+      }
     }
   };
 }
