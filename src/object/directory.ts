@@ -102,9 +102,11 @@ export class DirectoryStore implements ObjectStore {
   }
 
   list(prefix: string, after?: string, options?: CallOptions): Promise<ListPage> {
-    return this.#files.attempt({ operation: "list", key: prefix, options }, () =>
-      this.#page(prefix, after, options),
-    );
+    return this.#files.attempt({ operation: "list", key: prefix, options }, async (call) => {
+      const page = await this.#page(prefix, after, options);
+      if (page.objects.length === 0) await this.#files.checkRoot(call);
+      return page;
+    });
   }
 
   async #object(call: Call): Promise<StoredObject | undefined> {

@@ -51,7 +51,8 @@ export class Files {
   readonly #durable = new Map<string, string>();
   /** Resolves when the calls of this process that came before have left the lock. */
   #turn: Promise<void> = Promise.resolve();
-  #prepared: Promise<void> | undefined;
+  #preparation: Promise<void> | undefined;
+  #isPrepared = false;
   /** Set once a directory could not be synced: nobody knows then what is durable. */
   #failed: unknown;
 
@@ -87,7 +88,7 @@ export class Files {
       file = await fs.open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     } catch (error) {
       if (!isAbsence(error)) throw error;
-      await this.#checkRoot(call);
+      await this.checkRoot(call);
       return undefined;
     }
     try {
@@ -150,7 +151,7 @@ export class Files {
   async #isTaken(call: Call): Promise<boolean> {
     const stats = await statOf(this.#pathOf(call.key));
     if (stats?.isFile()) return true;
-    if (stats === undefined) await this.#checkRoot(call);
+    if (stats === undefined) await this.checkRoot(call);
     else throw new ObjectError("invalid", call.operation, call.key, "it is not a file");
     return false;
   }
@@ -172,7 +173,7 @@ export class Files {
         return await move(from, to);
       } catch (error) {
         if (codeOf(error) !== "ENOENT" || left === 0) throw error;
-        await this.#checkRoot(call);
+        await this.checkRoot(call);
       } finally {
         await file?.close();
         await succeeds(fs.unlink(from), "ENOENT");
@@ -237,18 +238,23 @@ log, then start again`;
     await directoryIdentity(directory);
   }
 
-  async #checkRoot({ key, operation }: Call): Promise<void> {
-    if ((await statOf(`${this.#root}/.`)) !== undefined) return;
-    const why = `there is no directory ${this.#root}; make it, or mount what belongs there`;
+  /**
+   * Throws when the root is not there, or not the one that this process has written to: a file
+   * system that was unmounted must not look like an empty bucket.
+   */
+  async checkRoot({ key, operation }: Call): Promise<void> {
+    const expected = this.#isPrepared ? this.#own : `${this.#root}/.`;
+    if ((await statOf(expected)) !== undefined) return;
+    const why = `there is no ${expected}; make the directory, or mount what belongs there`;
     throw new ObjectError("noBucket", operation, key, why);
   }
 
   #prepare(call: Call): Promise<void> {
-    this.#prepared ??= this.#makeOwn(call).catch((error: unknown) => {
-      this.#prepared = undefined;
+    this.#preparation ??= this.#makeOwn(call).catch((error: unknown) => {
+      this.#preparation = undefined;
       throw error;
     });
-    return this.#prepared;
+    return this.#preparation;
   }
 
   /** Makes the root and what is the store's own in it; removes files whose writers are gone. */
@@ -265,6 +271,7 @@ log, then start again`;
     for (const name of await fs.readdir(this.#own)) {
       if (name !== lockName) await removeLeftover(`${this.#own}/${name}`);
     }
+    this.#isPrepared = true;
   }
 
   /** Runs `work` while nobody else, in this process or another, is in here. */

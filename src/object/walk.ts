@@ -23,9 +23,8 @@ export interface Walk {
 
 /** The keys, relative to the root. Throws what node:fs throws, but for directories that vanish. */
 export function walk(options: Walk): AsyncGenerator<string> {
-  // What the prefix names in full need not be looked for.
-  const base = options.prefix.slice(0, options.prefix.lastIndexOf("/") + 1);
-  return walkFrom(options, base);
+  // Every directory on the way is found in the one above it, so no prefix leads out of the root.
+  return walkFrom(options, "");
 }
 
 /** `base` is "" or ends with a slash. */
