@@ -41,12 +41,12 @@ export function positionAt(
 }
 
 /**
- * The first slot that was never used. A listing alone does not tell it: where the newest objects
- * are data below a checkpoint they may be deleted, so the checkpoint's last slot counts as well.
+ * The first slot that was never used. A listing alone does not tell it: where the newest objects are
+ * data below a checkpoint they may be deleted, so the checkpoint's last slot counts as well. Who
+ * takes a deleted slot for it loses time, not safety: that fence does not count (R7).
  */
-export function firstFree(scope: Scope, state: State): number {
-  if (scope.bug !== "first free by listing") return state.slots.length;
-  return state.slots.findLastIndex((object) => object !== undefined) + 1;
+export function firstFree({ slots }: State): number {
+  return slots.length;
 }
 
 /** The highest term in the log. Fences are never deleted, so it is never forgotten (R8). */

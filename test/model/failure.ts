@@ -1,8 +1,9 @@
 /** What goes wrong with a node, and what its operator changes (R14). */
-import { asks } from "./takeover.ts";
+
 import type { Scope } from "./scope.ts";
 import { type Node, type State, stepDown } from "./state.ts";
 import type { Steps } from "./step.ts";
+import { asks } from "./takeover.ts";
 
 /** A crash, a lost disk, another `--wal-sync-upload`. A node that is paused just takes no step. */
 export function failureSteps(steps: Steps, scope: Scope, state: State, at: number): void {

@@ -7,7 +7,7 @@
  */
 import { replay } from "./bucket.ts";
 import type { Scope } from "./scope.ts";
-import { leadsAlone, restartsAlone } from "./solo.ts";
+import { Solo } from "./solo.ts";
 import { acts, has, type State } from "./state.ts";
 import { isRecordedLeader } from "./takeover.ts";
 import { Violation } from "./violation.ts";
@@ -15,13 +15,11 @@ import { Violation } from "./violation.ts";
 /** Checks states of one scope, and remembers what it has already proved of equal parts of them. */
 export class Invariants {
   readonly #scope: Scope;
-  readonly #proved = new Set<number>();
-  /** Lone runs of a fresh node, and of a node that restarts, that were explored. */
-  freshRuns = 0;
-  restarts = 0;
+  readonly solo: Solo;
 
   constructor(scope: Scope) {
     this.#scope = scope;
+    this.solo = new Solo(scope);
   }
 
   /** @throws Violation naming the promise that is broken. */
@@ -43,12 +41,8 @@ export class Invariants {
   #someoneCanLead(state: State): void {
     const { head, acked } = state;
     const member = head.s3 && (head.ver > 0 || acked === "");
-    if (this.#scope.s3 && (member || bucketNeverLeft(this.#scope, state))) {
-      this.freshRuns += leadsAlone(this.#scope, state, this.#proved);
-    }
-    if (this.#scope.bug === undefined) {
-      this.restarts += restartsAlone(this.#scope, state, this.#proved);
-    }
+    const fresh = this.#scope.s3 && (member || bucketNeverLeft(this.#scope, state));
+    this.solo.check(state, { fresh, restarts: this.#scope.bug === undefined });
   }
 }
 
@@ -96,7 +90,10 @@ function recordedIsRequired(state: State): void {
   const { head } = state;
   for (const node of state.nodes) {
     if (!isRecordedLeader(state, node)) continue;
-    if ((head.iss & ~node.required & ~(1 << node.incarnation)) === 0 && node.requiresS3 >= head.s3) {
+    if (
+      (head.iss & ~node.required & ~(1 << node.incarnation)) === 0 &&
+      node.requiresS3 >= head.s3
+    ) {
       continue;
     }
     throw new Violation(`I2: node ${node.incarnation} does not wait for all of the head`);

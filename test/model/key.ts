@@ -87,7 +87,10 @@ function nodeKey(node: Node): string {
 
 function flags({ requiresS3, recordedS3, intent, fenced }: Node): string {
   return (
-    (requiresS3 ? "q" : "-") + (recordedS3 ? "r" : "-") + (intent ? "i" : "-") + (fenced ? "f" : "-")
+    (requiresS3 ? "q" : "-") +
+    (recordedS3 ? "r" : "-") +
+    (intent ? "i" : "-") +
+    (fenced ? "f" : "-")
   );
 }
 

@@ -53,7 +53,9 @@ function proved(scope: Scope, { read, required, requiresS3, incarnation }: Node)
 function answer(node: Node): void {
   const { read, commit, incarnation } = node;
   if (read !== undefined && commit < read.entries) {
-    throw new Violation(`stale read: node ${incarnation} shows ${commit} of ${read.entries} entries`);
+    throw new Violation(
+      `stale read: node ${incarnation} shows ${commit} of ${read.entries} entries`,
+    );
   }
   node.read = undefined;
 }

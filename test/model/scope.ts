@@ -20,7 +20,6 @@ export type Bug =
   | "acknowledge before the tail"
   | "shrink not observed"
   | "same incarnation"
-  | "first free by listing"
   | "lock before the history"
   | "replay from the leader's term"
   | "another life's head";

@@ -3,7 +3,7 @@ import { Invariants } from "./invariants.ts";
 import { hashOf, tidy } from "./key.ts";
 import { type Scope, startOf } from "./scope.ts";
 import { copyOf, type State } from "./state.ts";
-import type { Step } from "./step.ts";
+import { kindOf, type Step } from "./step.ts";
 import { stepsOf } from "./steps.ts";
 import { Violation, violationOf } from "./violation.ts";
 
@@ -18,6 +18,8 @@ export interface Found {
   readonly complete: boolean;
   readonly freshRuns: number;
   readonly restarts: number;
+  /** Every kind of step that was taken. */
+  readonly kinds: ReadonlySet<string>;
 }
 
 /** Takes every step from every state, nearest states first, until `statesMax` or a violation. */
@@ -33,6 +35,7 @@ class Search {
   /** Of every state: the one it was reached from, and the step's place among that one's steps. */
   readonly #parents: number[] = [-1];
   readonly #choices: number[] = [-1];
+  readonly #names = new Set<string>();
   #depth = 0;
 
   constructor(scope: Scope, statesMax: number) {
@@ -63,6 +66,7 @@ class Search {
   #expand(id: number, state: State, next: [id: number, state: State][]): string | undefined {
     for (const [choice, step] of stepsOf(this.#scope, state).entries()) {
       const after = copyOf(state);
+      this.#names.add(step.name);
       let isNew = false;
       const violation = violationOf(() => {
         step.run(after);
@@ -89,8 +93,9 @@ class Search {
       states: this.#seen.size,
       depth: this.#depth,
       complete,
-      freshRuns: this.#invariants.freshRuns,
-      restarts: this.#invariants.restarts,
+      freshRuns: this.#invariants.solo.freshRuns,
+      restarts: this.#invariants.solo.restarts,
+      kinds: new Set([...this.#names].map(kindOf)),
     };
   }
 

@@ -9,34 +9,49 @@ import { Violation } from "./violation.ts";
 /** More steps than a lone takeover and one write need. */
 const stepsMax = 40;
 
-/**
- * A node with an empty disk is added, alone.
- *
- * @param proved hashes of what was explored before; grows.
- * @returns how many runs were explored: 0 where an equal one was before.
- * @throws Violation where it does not come to lead and acknowledge with everything acknowledged.
- */
-export function leadsAlone(scope: Scope, state: State, proved: Set<number>): number {
-  return run(scope, state, freshNode(state.incarnations), proved) ? 1 : 0;
-}
+/** Explores lone runs, each once: what a run depends on is the bucket and the node's disk. */
+export class Solo {
+  readonly #scope: Scope;
+  readonly #explored = new Set<string>();
+  /** Runs of a node with an empty disk, and of a node that restarts, that were explored. */
+  freshRuns = 0;
+  restarts = 0;
 
-/** The same for every node that is there and eligible, its process started anew. */
-export function restartsAlone(scope: Scope, state: State, proved: Set<number>): number {
-  let runs = 0;
-  for (const node of state.nodes) {
-    if (scope.s3 && state.head.s3 ? false : !has(state.head.iss, node.incarnation)) continue;
-    const restarted = { ...node, life: node.life + 1 };
-    stepDown(restarted);
-    if (run(scope, state, restarted, proved)) runs++;
+  constructor(scope: Scope) {
+    this.#scope = scope;
   }
-  return runs;
+
+  /**
+   * A node with an empty disk is added, and every node that the head names eligible is restarted:
+   * each, alone, must come to lead, and acknowledge a write after all that was acknowledged.
+   *
+   * @throws Violation where one does not.
+   */
+  check(state: State, { fresh, restarts }: { fresh: boolean; restarts: boolean }): void {
+    const bucket = hashText(bucketKey(state));
+    if (fresh && this.#run(state, freshNode(state.incarnations), `${bucket}`)) this.freshRuns++;
+    for (const node of restarts ? state.nodes : []) {
+      const member = has(state.head.iss, node.incarnation);
+      if (!member && !(this.#scope.s3 && state.head.s3)) continue;
+      const { promised, log, logTerm, wanted } = node;
+      const key = `${bucket}|${promised},${log},${logTerm}${wanted ? "w" : "-"}${member ? "m" : "-"}`;
+      const restarted = { ...node, life: node.life + 1 };
+      stepDown(restarted);
+      if (this.#run(state, restarted, key)) this.restarts++;
+    }
+  }
+
+  /** @returns false where the same was explored before. */
+  #run(state: State, node: Node, key: string): boolean {
+    if (this.#explored.has(key)) return false;
+    this.#explored.add(key);
+    leadAlone(this.#scope, state, node);
+    return true;
+  }
 }
 
-/** @returns false where the same was explored before. */
-function run(scope: Scope, state: State, node: Node, proved: Set<number>): boolean {
-  const hash = hashText(keyOf(state, node));
-  if (proved.has(hash)) return false;
-  proved.add(hash);
+/** @throws Violation where `node`, alone, does not come to lead with all that was acknowledged. */
+function leadAlone(scope: Scope, state: State, node: Node): void {
   const alone = copyOf(state);
   alone.nodes = [node];
   alone.incarnations++;
@@ -45,9 +60,7 @@ function run(scope: Scope, state: State, node: Node, proved: Set<number>): boole
   alone.acks = [];
   const bounds = soloScope(scope, alone);
   for (let count = 0; count < stepsMax; count++) {
-    if (node.role === "leader" && alone.acked.length > state.acked.length) {
-      return true;
-    }
+    if (node.role === "leader" && alone.acked.length > state.acked.length) return;
     if (node.role === "leader" && !node.log.startsWith(state.acked)) {
       throw new Violation(
         `lost: node ${node.incarnation}, alone, comes to lead with "${node.log}", ` +
@@ -89,14 +102,12 @@ function soloScope(scope: Scope, state: State): Scope {
   };
 }
 
-/** All that such a run depends on. */
-function keyOf({ head, slots, checkpoint, acked }: State, node: Node): string {
-  const durable = `${node.promised},${node.log},${node.logTerm},${node.wanted ? "w" : "-"}`;
-  const member = has(head.iss, node.incarnation) ? "m" : "-";
-  const log = slots.map(objectKey).join(" ");
-  const { log: covered = "", lastSlot = -1, term = 0 } = checkpoint ?? {};
-  return (
-    `${durable}${member}|${head.ver > 0 ? "h" : "-"}${head.term}${head.s3 ? "s" : "-"}|${acked}|` +
-    `${log}|${covered},${lastSlot},${term}`
-  );
+/** All of the bucket that such a run depends on. */
+function bucketKey({ head, slots, checkpoint, acked }: State): string {
+  let key = `${head.ver > 0 ? "h" : "-"}${head.term}${head.s3 ? "s" : "-"}|${acked}|`;
+  for (const object of slots) key += `${objectKey(object)} `;
+  if (checkpoint !== undefined) {
+    key += `|${checkpoint.log},${checkpoint.lastSlot},${checkpoint.term}`;
+  }
+  return key;
 }

@@ -8,6 +8,11 @@ export interface Step {
   readonly run: (state: State) => void;
 }
 
+/** What a step is, without where: `commit@0` is a commit, `put lands 3 of term 2` a landing. */
+export function kindOf(name: string): string {
+  return name.replace(/ ?[@\d].*$/, "");
+}
+
 /** Collects the steps that are possible in one state. */
 export class Steps {
   readonly list: Step[] = [];

@@ -21,7 +21,7 @@ export function uploadSteps(steps: Steps, scope: Scope, state: State, at: number
 
 /** The first object of a term. Its base is where the log before its slot ends. */
 function fenceSteps(steps: Steps, scope: Scope, state: State, node: Node, at: number): void {
-  const slot = firstFree(scope, state);
+  const slot = firstFree(state);
   if (newestTerm(state) > node.term) {
     steps.of(at, "find higher term", stepDown);
     return;

@@ -45,6 +45,6 @@ export function walk(scope: Scope, walks: number, stepsMax: number): Walked {
     sum.elections += state.head.term - 1;
     sum.acked += state.acked.length;
   }
-  const { freshRuns, restarts } = invariants;
+  const { freshRuns, restarts } = invariants.solo;
   return { violation, seed, trace, walks: seed, ...sum, freshRuns, restarts };
 }
