@@ -25,6 +25,8 @@ export interface BuilderOptions {
   readonly schema: Schema;
   /** A block is closed when it has reached this size. */
   readonly blockBytes: number;
+  /** The file is written in pieces of this size. */
+  readonly chunkBytes: number;
   /** Unsigned 32 bits. */
   readonly salt: number;
 }
@@ -49,7 +51,7 @@ export class TableBuilder {
   constructor(options: BuilderOptions) {
     this.#options = options;
     this.#summary = options.schema.summary();
-    this.#output = new Output(options.disk, options.temporaryPath);
+    this.#output = new Output(options.disk, options.temporaryPath, options.chunkBytes);
   }
 
   /** Bytes of the closed blocks and the open one. */

@@ -6,15 +6,14 @@
 import { Sha256 } from "../lib/checksum.ts";
 import { type Disk, type DiskFile, removeIfThere } from "../lib/disk.ts";
 
-const chunkBytes = 2 ** 18;
-
 export class Output {
   readonly #disk: Disk;
   readonly #file: DiskFile;
+  readonly #chunkBytes: number;
   readonly #hasher = new Sha256();
   /** Chunks that are not being written. */
   readonly #spare: Buffer[] = [];
-  #chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  #chunk: Buffer;
   #used = 0;
   /** Bytes of the file that left the chunk, and those of them that were synced. */
   #sent = 0;
@@ -22,9 +21,11 @@ export class Output {
   /** Settles when all that left the chunk is written. */
   #writing: Promise<void> = Promise.resolve();
 
-  /** Makes the file; nothing may be there. DiskError. */
-  constructor(disk: Disk, path: string) {
+  /** Makes the file, which is written in pieces of `chunkBytes`; nothing may be there. DiskError. */
+  constructor(disk: Disk, path: string, chunkBytes: number) {
     this.#disk = disk;
+    this.#chunkBytes = chunkBytes;
+    this.#chunk = Buffer.allocUnsafeSlow(chunkBytes);
     this.#file = disk.create(path);
   }
 
@@ -40,7 +41,7 @@ export class Output {
       const count = bytes.copy(this.#chunk, this.#used, from);
       from += count;
       this.#used += count;
-      if (this.#used === chunkBytes) this.#send();
+      if (this.#used === this.#chunkBytes) this.#send();
     }
   }
 
@@ -86,6 +87,6 @@ export class Output {
     });
     this.#sent += bytes.length;
     this.#used = 0;
-    this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
+    this.#chunk = this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#chunkBytes);
   }
 }

@@ -136,6 +136,10 @@ const runsPerFanoutMax = 8;
 /** Runs smaller than this part of a memtable count as this big when merges are chosen. */
 const runShareMin = 1 / 16;
 
+/** A table under way is written in pieces of this size, or of this part of a small memtable. */
+const chunkBytesMax = 2 ** 18;
+const chunkShare = 1 / 64;
+
 /** A row found by the prefix of its key. */
 export interface Found {
   /** What follows the prefix. */
@@ -193,7 +197,8 @@ export class Tree<P> implements RowSet, Layers {
     this.#lookup = new Lookup(this, cache, schema);
     this.#memtable = new Memtable(limits.memtableBytesMax);
     this.#memtables = [this.#memtable];
-    this.#writer = new RunWriter({ ...options, ...limits });
+    const chunkBytes = Math.min(chunkBytesMax, Math.ceil(limits.memtableBytesMax * chunkShare));
+    this.#writer = new RunWriter({ ...options, ...limits, chunkBytes });
     this.#flusher = new Flusher({
       clock,
       live,

@@ -30,6 +30,8 @@ export interface WriterOptions {
   readonly random: Random;
   readonly schema: Schema;
   readonly blockBytes: number;
+  /** A table's file is written in pieces of this size. */
+  readonly chunkBytes: number;
   /** A table is completed when it has reached this size. */
   readonly tableBytesMax: number;
   /** How long a slice may hold the event loop. */
@@ -147,13 +149,14 @@ class Draft {
   }
 
   #start(): TableBuilder {
-    const { blockBytes, directory, disk, random, schema } = this.#options;
+    const { blockBytes, chunkBytes, directory, disk, random, schema } = this.#options;
     return new TableBuilder({
       disk,
       directory,
       temporaryPath: `${directory}/${this.#ordinal()}${temporarySuffix}`,
       schema,
       blockBytes,
+      chunkBytes,
       salt: random.below(2 ** 32),
     });
   }

@@ -6,6 +6,8 @@ import { SeededRandom } from "../../src/lib/random.ts";
 import { Output } from "../../src/lsm/output.ts";
 import { SimDisk } from "../sim/disk.ts";
 
+const chunkBytes = 2 ** 18;
+
 const late = async () => {
   for (let turn = 0; turn < 3; turn++) await Promise.resolve();
 };
@@ -18,7 +20,7 @@ function piecesOf(seed: number): Buffer[] {
 test("an output holds what was added, under the name its hash gives", async () => {
   for (let seed = 1; seed <= 5; seed++) {
     const disk = new SimDisk({ delay: late });
-    const output = new Output(disk, "/made");
+    const output = new Output(disk, "/made", chunkBytes);
     const pieces = piecesOf(seed);
     for (const [at, piece] of pieces.entries()) {
       // Whoever adds may use the memory again.
@@ -44,7 +46,7 @@ test("a write that fails in the background is told, and nothing is left of the f
     const fault = ({ operation }: { operation: string }) =>
       operation === "write" && ++writes === failing ? "ENOSPC" : undefined;
     const disk = new SimDisk({ delay: late, fault });
-    const output = new Output(disk, "/made");
+    const output = new Output(disk, "/made", chunkBytes);
     const made = (async () => {
       for (const piece of piecesOf(1)) {
         output.add(piece);
@@ -60,7 +62,7 @@ test("a write that fails in the background is told, and nothing is left of the f
 
 test("an output is abandoned after what is being written of it", async () => {
   const disk = new SimDisk({ delay: late });
-  const output = new Output(disk, "/made");
+  const output = new Output(disk, "/made", chunkBytes);
   output.add(Buffer.alloc(1_000_000, "x"));
   await output.abandon();
   expect(disk.paths()).toEqual([]);

@@ -75,7 +75,7 @@ interface Lack {
   readonly early?: boolean;
 }
 
-/** Every sync of a member. A new one must be added, and is then shown to be needed. */
+/** Every sync that a member needs. A new one must be added, and is then shown to be needed. */
 const lacks: readonly Lack[] = [
   { skip: "#append: sync" },
   { skip: "#rotate: sync" },
@@ -117,10 +117,13 @@ function lackingLife(seed: number, { after, early = false, skip }: Lack, isThere
   return new Life({ seed, ...amount, losesPower: true, fate, site: skip, isDone });
 }
 
-test("the syncs that are shown to be needed are all there are", async () => {
+/** Nothing rests on these: `finish` syncs the same file again, before its name is given away. */
+const early = ["settle: sync for a flush", "settle: sync for a merge"];
+
+test("the syncs that are shown to be needed are all there are, but those that are early", async () => {
   const met = new Set<string>();
   for (let seed = 1; seed <= 40; seed++) await lifeOf(seed, (site) => met.add(site)).run();
-  expect([...met].sort()).toEqual(lacks.map(({ skip }) => skip));
+  expect([...met].sort()).toEqual([...lacks.map(({ skip }) => skip), ...early].sort());
 }, 600_000);
 
 test.each(lacks)(
