@@ -157,6 +157,13 @@ export const seeded: readonly Seeded[] = [
     most: 500,
   },
   {
+    bug: "acknowledge before the sync",
+    what: "a write is acknowledged before the leader's own disk holds it (R6)",
+    breaks: "lost",
+    bounds: { ...alone, writes: 1, crashes: 1, lateSync: true },
+    most: 500,
+  },
+  {
     bug: "lock before the history",
     what: "a directory with data takes an empty prefix before its history is uploaded",
     breaks: "lost",

@@ -1,7 +1,7 @@
 /** Proposing, replicating to peers, acknowledging (R6, R13). */
 import { replay } from "./bucket.ts";
 import type { Scope } from "./scope.ts";
-import { acts, incarnationsIn, type Node, only, type State, stepDown } from "./state.ts";
+import { acts, incarnationsIn, type Node, only, rewrite, type State, stepDown } from "./state.ts";
 import type { Steps } from "./step.ts";
 import { Violation } from "./violation.ts";
 
@@ -12,7 +12,11 @@ export function commitSteps(steps: Steps, scope: Scope, state: State, at: number
   if (state.writes < scope.writes) {
     steps.of(at, "propose", (node, next) => {
       node.log += String.fromCharCode(97 + next.writes++);
+      if (!scope.lateSync) node.synced = node.log.length;
     });
+  }
+  if (leader.synced < leader.log.length) {
+    steps.of(at, "sync", (node) => rewrite(node, node.log));
   }
   if (scope.peers) {
     for (let other = 0; other < state.nodes.length; other++) {
@@ -38,7 +42,9 @@ function appendStep(steps: Steps, state: State, at: number, to: number): void {
     stepDown(node);
     node.promised = leader.term;
     // Shorter is an old message of the same term: nothing is cut (R13).
-    if (node.logTerm !== leader.term || node.log.length < leader.log.length) node.log = leader.log;
+    if (node.logTerm !== leader.term || node.log.length < leader.log.length) {
+      rewrite(node, leader.log);
+    }
     node.logTerm = leader.term;
     const ack = {
       from: node.incarnation,
@@ -53,7 +59,8 @@ function appendStep(steps: Steps, state: State, at: number, to: number): void {
 
 /** How many entries every required member holds. */
 function held(scope: Scope, leader: Node): number {
-  let entries = leader.log.length;
+  const unsynced = scope.bug === "acknowledge before the sync";
+  let entries = unsynced ? leader.log.length : leader.synced;
   for (const other of incarnationsIn(leader.required & ~only(leader.incarnation))) {
     entries = Math.min(entries, leader.held[other] ?? 0);
   }

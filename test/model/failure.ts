@@ -1,7 +1,7 @@
 /** What goes wrong with a node, and what its operator changes (R14). */
 
 import type { Scope } from "./scope.ts";
-import { type Node, type State, stepDown } from "./state.ts";
+import { type Node, rewrite, type State, stepDown } from "./state.ts";
 import type { Steps } from "./step.ts";
 import { asks } from "./takeover.ts";
 
@@ -9,10 +9,11 @@ import { asks } from "./takeover.ts";
 export function failureSteps(steps: Steps, scope: Scope, state: State, at: number): void {
   const node = state.nodes[at];
   if (node === undefined) return;
-  if (state.crashes < scope.crashes && node.role !== "idle") {
+  if (state.crashes < scope.crashes && (node.role !== "idle" || node.synced < node.log.length)) {
     steps.of(at, "crash", (crashed, next) => {
       next.crashes++;
       crashed.life++;
+      crashed.log = crashed.log.slice(0, crashed.synced);
       stepDown(crashed);
     });
   }
@@ -34,7 +35,7 @@ function loseDisk(scope: Scope, state: State, node: Node): void {
   state.disksLost++;
   stepDown(node);
   node.promised = 0;
-  node.log = "";
+  rewrite(node, "");
   node.logTerm = 0;
   if (scope.bug === "same incarnation") {
     node.life++;

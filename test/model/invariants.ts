@@ -104,7 +104,8 @@ function recordedIsRequired(state: State): void {
 function membersHoldEverything(scope: Scope, state: State): void {
   const { head, acked } = state;
   // A copy of a disk is no member, whatever it calls itself; only the bucket tells them apart.
-  for (const { incarnation, log } of scope.start === "copied" ? [] : state.nodes) {
+  for (const { incarnation, log: all, synced } of scope.start === "copied" ? [] : state.nodes) {
+    const log = all.slice(0, synced);
     if (!has(head.iss, incarnation) || log.startsWith(acked)) continue;
     throw new Violation(`I3: member ${incarnation} holds "${log}", acknowledged is "${acked}"`);
   }

@@ -72,6 +72,7 @@ export function keyOf(state: State): string {
 function nodeKey(node: Node): string {
   let key = `|${node.incarnation},${node.life},${node.promised},${node.log},${node.logTerm}`;
   key += node.wanted ? "w" : "-";
+  if (node.synced < node.log.length) key += `~${node.synced}`;
   if (node.role === "idle") return key;
   key += `${node.role[0]}${node.term},${node.seen}`;
   if (node.role === "candidate") return key;

@@ -1,5 +1,5 @@
 /** What one search explores: how many nodes, how it starts, how much may happen, which rule is broken. */
-import { type Head, type Node, only, type State, stepDown } from "./state.ts";
+import { type Head, type Node, only, rewrite, type State, stepDown } from "./state.ts";
 
 /** A rule left out on purpose; bugs.ts says what each is and how it must be caught. */
 export type Bug =
@@ -20,6 +20,7 @@ export type Bug =
   | "acknowledge before the tail"
   | "shrink not observed"
   | "same incarnation"
+  | "acknowledge before the sync"
   | "lock before the history"
   | "replay from the leader's term"
   | "another life's head";
@@ -54,6 +55,8 @@ export interface Scope {
   /** Whether checkpoints are made and log objects deleted. */
   readonly gc: boolean;
   readonly reads: boolean;
+  /** Whether an append and its sync are two steps, so that a crash comes between them. */
+  readonly lateSync: boolean;
   readonly bug?: Bug;
 }
 
@@ -72,6 +75,7 @@ const nothing: Scope = {
   s3: true,
   gc: false,
   reads: true,
+  lateSync: false,
 };
 
 /** A scope in which nothing happens but what `bounds` allows. */
@@ -86,6 +90,7 @@ export function describe(scope: Scope): string {
     scope.switches > 0 ? `switches ${scope.switches}` : "",
     scope.duplicates > 0 ? `puts twice ${scope.duplicates}` : "",
     scope.gc ? "gc" : "",
+    scope.lateSync ? "late sync" : "",
     scope.s3 ? "" : "no bucket",
   ].filter((word) => word !== "");
   return (
@@ -117,7 +122,7 @@ export function startOf(scope: Scope): State {
   const [first] = nodes;
   if (first === undefined || scope.start === "empty") return state;
   if (scope.start === "adopt") {
-    first.log = "a";
+    rewrite(first, "a");
     state.acked = "a";
     state.writes = 1;
     return state;
@@ -143,6 +148,7 @@ export function freshNode(incarnation: number): Node {
     life: 0,
     promised: 0,
     log: "",
+    synced: 0,
     logTerm: 0,
     wanted: true,
     role: "idle",

@@ -33,9 +33,10 @@ export class Solo {
     for (const node of restarts ? state.nodes : []) {
       const member = has(state.head.iss, node.incarnation);
       if (!member && !(this.#scope.s3 && state.head.s3)) continue;
-      const { promised, log, logTerm, wanted } = node;
+      const { promised, logTerm, wanted, synced } = node;
+      const log = node.log.slice(0, synced);
       const key = `${bucket}|${promised},${log},${logTerm}${wanted ? "w" : "-"}${member ? "m" : "-"}`;
-      const restarted = { ...node, life: node.life + 1 };
+      const restarted = { ...node, log, life: node.life + 1 };
       stepDown(restarted);
       if (this.#run(state, restarted, key)) this.restarts++;
     }

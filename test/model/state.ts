@@ -16,7 +16,7 @@
  * There is no clock. A pause is a node that takes no step, a partition an acknowledgement or request
  * that is never delivered, a lost request one that is never executed, a lost answer one that is never
  * read. A request is executed at any later time, also after its sender died, and a put also twice.
- * What was appended and not synced at a crash counts as never appended: an append is its fsync.
+ * A crash takes what was appended and not synced; the put of an entry may be sent before its sync.
  *
  * The rules, and where they are:
  *
@@ -123,6 +123,8 @@ export interface Node {
   life: number;
   promised: number;
   log: Log;
+  /** Entries that a crash leaves. */
+  synced: number;
   /** The term under which `log` was last adopted. */
   logTerm: number;
 
@@ -203,6 +205,12 @@ export function forget(node: Node): void {
   node.next = 0;
   node.put = undefined;
   node.read = undefined;
+}
+
+/** Replaces the log on the disk, and syncs. */
+export function rewrite(node: Node, log: Log): void {
+  node.log = log;
+  node.synced = log.length;
 }
 
 /** Whether `node` leads or is about to, in a term it won. */

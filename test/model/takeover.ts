@@ -12,7 +12,17 @@
  */
 import { replay } from "./bucket.ts";
 import type { Scope } from "./scope.ts";
-import { acts, forget, type Head, has, type Node, only, type State, stepDown } from "./state.ts";
+import {
+  acts,
+  forget,
+  type Head,
+  has,
+  type Node,
+  only,
+  rewrite,
+  type State,
+  stepDown,
+} from "./state.ts";
 import type { Steps } from "./step.ts";
 
 /** Steps of `node` towards leading, and of noticing that it does not. */
@@ -94,13 +104,14 @@ function win(scope: Scope, state: State, node: Node): void {
   node.requiresS3 = head.s3 || asks(scope, node);
   if (head.iss === 0) {
     node.role = "fencing";
-    if (scope.bug === "recover before the fence") node.log = replay(scope, state);
+    if (scope.bug === "recover before the fence") rewrite(node, replay(scope, state));
     return;
   }
   if (scope.s3 && !head.s3) {
     const bucket = replay(scope, state);
     if (bucket.startsWith(node.log)) node.log = bucket;
   }
+  rewrite(node, node.log);
   node.role = "leader";
   node.logTerm = head.term;
   node.termStart = node.log.length;
@@ -123,7 +134,7 @@ export function asks(scope: Scope, node: Node): boolean {
 
 /** The fence of a bucket takeover is confirmed at `slot`: replay, sync, ask to be the member. */
 export function recoverUpTo(scope: Scope, state: State, node: Node, slot: number): void {
-  if (scope.bug !== "recover before the fence") node.log = replay(scope, state, slot);
+  if (scope.bug !== "recover before the fence") rewrite(node, replay(scope, state, slot));
   node.logTerm = node.term;
   node.stored = node.log.length;
   node.termStart = node.log.length;
