@@ -11,6 +11,10 @@
  *
  * So whatever is in a slot was put by someone who had read the slot before it: `base` and previous
  * hash always fit, terms never fall.
+ *
+ * A leader that puts without a pause is always one slot ahead of a fence that follows it. So while
+ * it puts it looks at the lock now and then, and leaves when that has a higher term. Whoever puts a
+ * fence lists what is new after each slot that was taken, instead of going from slot to slot.
  */
 import { assert } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -20,8 +24,8 @@ import type { Random } from "../lib/random.ts";
 import type { Batch } from "../model/batch.ts";
 import { origin, type Position, type Term } from "../model/revision.ts";
 import { logKey, logPrefix, seqOf } from "../object/keys.ts";
-import { type CallOptions, listAll, ObjectError, type ObjectStore } from "../object/store.ts";
-import { Backoff, type BackoffOptions, isTransient } from "./backoff.ts";
+import { type CallOptions, listAll, type ObjectStore } from "../object/store.ts";
+import { isTransient } from "./backoff.ts";
 import { type Leader, readHead } from "./lock.ts";
 import {
   damageHint,
@@ -33,6 +37,7 @@ import {
   type LogObject,
   noHash,
 } from "./record.ts";
+import { type PutOptions, putOnce } from "./slot.ts";
 
 /** Where the bucket's log ends. */
 export interface LogEnd {
@@ -78,6 +83,8 @@ export class StoppedError extends Error {
 }
 
 export interface FindEndOptions extends CallOptions {
+  /** A slot that has an object: the log ends there or later. 0 for none known. */
+  readonly after?: number;
   /** What an empty prefix stands for: `emptyLog()` unless told otherwise (a branch). */
   readonly empty?: LogEnd;
   /** A slot known to have been in use (gc/boundary, a checkpoint's last): less is refused. */
@@ -85,7 +92,7 @@ export interface FindEndOptions extends CallOptions {
 }
 
 /**
- * Where the log ends now. Lists all log objects and reads the newest. CorruptionError when that is
+ * Where the log ends now. Lists the log objects and reads the newest. CorruptionError when that is
  * damaged, or objects are missing at the end that are known of; ForeignError; ObjectError.
  */
 export async function findEnd(
@@ -93,19 +100,29 @@ export async function findEnd(
   cluster: bigint,
   options: FindEndOptions = {},
 ): Promise<LogEnd> {
-  let seq = 0;
-  for await (const { key } of listAll(store, logPrefix, { signal: options.signal })) {
+  const { after = 0, atLeast = 0, empty = emptyLog() } = options;
+  for (let known = after; ; ) {
+    const seq = await newestSlot(store, known, options);
+    if (seq < atLeast) {
+      const what = `the log goes up to slot ${atLeast} at least, but the last object is in ${seq}`;
+      throw new CorruptionError(logKey(atLeast), 0, what, damageHint);
+    }
+    if (seq === 0 || seq === empty.seq) return empty;
+    const found = await store.get(logKey(seq), options);
+    if (found !== undefined) return endOf(decodeLogObject(seq, found.bytes, cluster));
+    // gc may remove it as soon as there is a newer one.
+    if (seq === known) throw new CorruptionError(logKey(seq), 0, "it is gone", damageHint);
+    known = seq;
+  }
+}
+
+/** The highest slot that has an object, if that is above `after`; else `after`. */
+async function newestSlot(store: ObjectStore, after: number, options: CallOptions) {
+  let seq = after;
+  for await (const { key } of listAll(store, logPrefix, { ...options, after: logKey(after) })) {
     seq = seqOf(key) ?? seq;
   }
-  const { atLeast = 0, empty = emptyLog() } = options;
-  if (seq < atLeast) {
-    const what = `the log goes up to slot ${atLeast} at least, but the last object is in ${seq}`;
-    throw new CorruptionError(logKey(atLeast), 0, what, damageHint);
-  }
-  if (seq === 0) return empty;
-  const found = await store.get(logKey(seq), options);
-  if (found === undefined) throw new CorruptionError(logKey(seq), 0, "it is gone", damageHint);
-  return endOf(decodeLogObject(seq, found.bytes, cluster));
+  return seq;
 }
 
 function endOf(object: LogObject): LogEnd {
@@ -120,11 +137,6 @@ export interface Reign {
   readonly term: Term;
   /** The leader's incarnation. */
   readonly writer: bigint;
-}
-
-export interface PutOptions extends BackoffOptions {
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 /**
@@ -149,7 +161,26 @@ export async function putFence(reign: Reign, end: LogEnd, options: PutOptions): 
     const bytes = encodeLogObject(fence, []);
     const there = await putOnce(store, seq, bytes, options);
     if (there.equals(bytes)) return endOf(decodeLogObject(seq, bytes, cluster));
-    last = endOf(following(last, decodeLogObject(seq, there, cluster)));
+    const { signal } = options;
+    const taken = following(last, decodeLogObject(seq, there, cluster));
+    last = endOf(taken);
+    if (taken.term < term) last = await newestAfter(store, cluster, last, signal);
+  }
+}
+
+/** The end of the log as far as is seen at once: at or after `last`, whose slot was just read. */
+async function newestAfter(
+  store: ObjectStore,
+  cluster: bigint,
+  last: LogEnd,
+  signal: AbortSignal | undefined,
+): Promise<LogEnd> {
+  try {
+    return await findEnd(store, cluster, { after: last.seq, empty: last, signal });
+  } catch (error) {
+    // Slot by slot it goes on too, if slower.
+    if (isTransient(error)) return last;
+    throw error;
   }
 }
 
@@ -165,47 +196,6 @@ function headerAfter(reign: Reign, last: LogEnd, { random }: PutOptions) {
   const { cluster, term, writer } = reign;
   const { hash: previousHash, position: base, seq } = last;
   return { cluster, term, writer, seq: seq + 1, nonce: random.u64(), previousHash, base };
-}
-
-/**
- * R9: puts `bytes` into slot `seq` unless something is there, until it is known what is there, and
- * returns that. `answered` is told of each call whether the bucket answered it. Rejects with an
- * ObjectError when given up, or when the bucket refuses for good and `patient` is not set.
- */
-async function putOnce(
-  store: ObjectStore,
-  seq: number,
-  bytes: Buffer,
-  options: PutOptions & PutTries,
-): Promise<Buffer> {
-  const key = logKey(seq);
-  const { answered, patient = false, signal } = options;
-  const backoff = new Backoff(options);
-  for (;;) {
-    try {
-      const tag = await store.putIfAbsent(key, bytes, { signal });
-      answered?.(true);
-      if (tag !== undefined) return bytes;
-    } catch (error) {
-      if (!(isTransient(error) || (patient && error instanceof ObjectError))) throw error;
-      answered?.(false);
-    }
-    try {
-      const found = await store.get(key, { signal });
-      answered?.(true);
-      if (found !== undefined) return found.bytes;
-    } catch (error) {
-      if (!(isTransient(error) || (patient && error instanceof ObjectError))) throw error;
-      answered?.(false);
-    }
-    await backoff.wait("put", key);
-  }
-}
-
-interface PutTries {
-  readonly answered?: (well: boolean) => void;
-  /** Whether even a bucket that refuses (credentials that expired) is tried again. */
-  readonly patient?: boolean;
 }
 
 async function superseded(
@@ -230,7 +220,11 @@ export interface ArchiveOptions extends Reign {
   readonly clock: Clock;
   readonly random: Random;
   readonly meters: ArchiveMeters;
+  /** Milliseconds between looks at the lock while objects are put; 1000 unless told otherwise. */
+  readonly lookMs?: number;
 }
+
+const lookMsDefault = 1000;
 
 export interface ArchiveMeters {
   /** Objects confirmed. */
@@ -252,9 +246,11 @@ export class Archive {
   #failure: unknown;
   #objects = 0;
   #bytes = 0;
+  #lookedAt: number;
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
+    this.#lookedAt = options.clock.now();
     this.#end = options.end;
     const { signal } = this.#stop;
     this.#stopped = new Promise((_, reject) => {
@@ -301,11 +297,15 @@ export class Archive {
     const { clock, meters } = this.#options;
     const start = clock.now();
     this.#pendingSince = start;
+    if (start - this.#lookedAt >= (this.#options.lookMs ?? lookMsDefault)) {
+      this.#lookedAt = start;
+      void this.#look();
+    }
     try {
       await Promise.race([this.#put(batches), this.#stopped]);
       meters.seconds.observe((clock.now() - start) / 1000);
     } catch (error) {
-      if (!(error instanceof StoppedError)) this.#failure = error;
+      if (!(error instanceof StoppedError)) this.#failure ??= error;
       throw error;
     } finally {
       this.#pendingSince = undefined;
@@ -344,6 +344,19 @@ export class Archive {
     this.#objects++;
     this.#bytes += bytes.length;
     meters.uploads.add(1);
+  }
+
+  /** Sees whether the lock has a higher term: then the put that is under way is the last one. */
+  async #look(): Promise<void> {
+    const { store, term } = this.#options;
+    try {
+      const now = await readHead(store, { signal: this.#stop.signal });
+      if (now !== undefined && now.head.term > term) {
+        this.#failure ??= new SupersededError(now.head.term, now.head.leader);
+      }
+    } catch {
+      // The slots keep the log safe; this is only so that a successor need not wait long.
+    }
   }
 
   #header(batches: readonly Batch[]): LogHeader {

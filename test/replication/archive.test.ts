@@ -1,25 +1,10 @@
 import { expect, test } from "bun:test";
-import { termOf } from "../../src/model/revision.ts";
 import { logKey } from "../../src/object/keys.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
-import type { ObjectStore } from "../../src/object/store.ts";
-import {
-  Archive,
-  emptyLog,
-  findEnd,
-  type LogEnd,
-  putFence,
-} from "../../src/replication/archive.ts";
+import { findEnd } from "../../src/replication/archive.ts";
 import { takeThroughBucket, writeHead } from "../../src/replication/lock.ts";
-import { batchAfter, batchesAfter, cluster, noMeters, objectAt, origin, seeded } from "./rig.ts";
-
-/** A leader of `term` on `store`, its fence put. */
-async function lead(store: ObjectStore, term: number, empty?: LogEnd): Promise<Archive> {
-  const reign = { store, cluster, term: termOf(term), writer: BigInt(term) };
-  const end = await findEnd(store, cluster, empty === undefined ? {} : { empty });
-  const fence = await putFence(reign, end, seeded(term));
-  return new Archive({ ...reign, end: fence, ...seeded(term), meters: noMeters });
-}
+import { lead } from "./reign.ts";
+import { batchAfter, batchesAfter, cluster, objectAt, origin, seeded } from "./rig.ts";
 
 test("a log of fences and data is a chain of objects, and its end is found again", async () => {
   const store = new MemoryStore({ pageKeysMax: 2 });
@@ -48,7 +33,7 @@ test("a log of fences and data is a chain of objects, and its end is found again
 test("the log of a branch begins where its checkpoint ends", async () => {
   const store = new MemoryStore();
   const base = batchAfter(origin, 4, 9).end;
-  const leader = await lead(store, 5, emptyLog(base, 10));
+  const leader = await lead(store, 5, base);
   await leader.put([batchAfter(base, 5, 1)]);
   expect(await objectAt(store, 1)).toMatchObject({ kind: "fence", base, firstRevision: 10 });
   expect(await objectAt(store, 2)).toMatchObject({ base, lastRevision: 11 });
