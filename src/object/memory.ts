@@ -48,7 +48,7 @@ export class MemoryStore implements ObjectStore {
     this.#pageKeysMax = options.pageKeysMax ?? 1000;
     if (this.#keepsAll) {
       this.versions = {
-        list: (prefix) => this.#listVersions(prefix),
+        list: (prefix) => Promise.resolve({ versions: this.#versions(prefix), next: undefined }),
         get: (key, version) => Promise.resolve(this.#version(key, version)),
       };
     }
@@ -143,14 +143,13 @@ export class MemoryStore implements ObjectStore {
     return content;
   }
 
-  async *#listVersions(prefix: string): AsyncGenerator<ObjectVersion> {
-    await Promise.resolve();
+  #versions(prefix: string): ObjectVersion[] {
     const keys = [...this.#contents.keys()].filter((key) => key.startsWith(prefix));
-    for (const key of keys.sort(compareKeys)) {
+    return keys.sort(compareKeys).flatMap((key) => {
       const contents = (this.#contents.get(key) ?? []).toReversed();
-      for (const [at, { bytes, modifiedMs, version }] of contents.entries()) {
+      return contents.map(({ bytes, modifiedMs, version }, at) => {
         const isDeletion = bytes === undefined;
-        yield {
+        return {
           key,
           version,
           modifiedMs,
@@ -158,8 +157,8 @@ export class MemoryStore implements ObjectStore {
           isLatest: at === 0,
           isDeletion,
         };
-      }
-    }
+      });
+    });
   }
 
   #version(key: string, version: string): StoredObject | undefined {

@@ -5,14 +5,7 @@
  *   withPrefix(bucket, "/db/")    "leader-lock"  is the bucket's  "db/leader-lock"
  *   withPrefix(bucket, "")        "leader-lock"  is the bucket's  "leader-lock"
  */
-import type {
-  CallOptions,
-  ListPage,
-  ObjectStore,
-  ObjectVersion,
-  ObjectVersions,
-  StoredObject,
-} from "./store.ts";
+import type { CallOptions, ListPage, ObjectStore, ObjectVersions, StoredObject } from "./store.ts";
 
 /** `bucket` below `prefix`; another prefix of the same bucket is a store of its own. */
 export function withPrefix(bucket: ObjectStore, prefix: string): ObjectStore {
@@ -41,7 +34,10 @@ class PrefixedStore implements ObjectStore {
     this.address = `${bucket.address}${bucket.address.endsWith("/") ? "" : "/"}${path}`;
     const { versions } = bucket;
     this.versions = versions && {
-      list: (prefix, options) => this.#listVersions(versions, prefix, options),
+      list: async (prefix, from, options) => {
+        const page = await versions.list(path + prefix, from, options);
+        return { ...page, versions: page.versions.map((each) => this.#own(each)) };
+      },
       get: (key, version, options) => versions.get(path + key, version, options),
     };
   }
@@ -83,14 +79,6 @@ class PrefixedStore implements ObjectStore {
     const from = after === undefined ? undefined : this.#path + after;
     const { hasMore, objects } = await this.#bucket.list(this.#path + prefix, from, options);
     return { hasMore, objects: objects.map((object) => this.#own(object)) };
-  }
-
-  async *#listVersions(
-    versions: ObjectVersions,
-    prefix: string,
-    options?: CallOptions,
-  ): AsyncGenerator<ObjectVersion> {
-    for await (const each of versions.list(this.#path + prefix, options)) yield this.#own(each);
   }
 
   /** What the bucket lists, by the key it has here. */

@@ -39,6 +39,8 @@ export interface ListPage {
 export interface CallOptions {
   /** Gives the call up; it then rejects with an ObjectError of kind "unknown". */
   readonly signal?: AbortSignal | undefined;
+  /** How many bytes a get is expected to bring, so that it is given the time they take. */
+  readonly expectedBytes?: number | undefined;
 }
 
 export interface ObjectStore {
@@ -79,10 +81,17 @@ export interface ObjectVersion extends ListedObject {
   readonly isDeletion: boolean;
 }
 
+export interface VersionPage {
+  /** By key, newest first within a key. */
+  readonly versions: readonly ObjectVersion[];
+  /** Where the next page begins; undefined after the last one. Opaque. */
+  readonly next: string | undefined;
+}
+
 export interface ObjectVersions {
-  /** All versions of keys that begin with `prefix`, newest first within a key. */
-  list(prefix: string, options?: CallOptions): AsyncIterable<ObjectVersion>;
-  /** One version; undefined when there is none. */
+  /** Versions of keys that begin with `prefix`; one page, the first or the one that begins at `from`. */
+  list(prefix: string, from?: string, options?: CallOptions): Promise<VersionPage>;
+  /** One version; undefined when there is none, or when it is a deletion. */
   get(key: string, version: string, options?: CallOptions): Promise<StoredObject | undefined>;
 }
 
@@ -176,4 +185,18 @@ export async function* listAll(
     after = page.objects.at(-1)?.key;
     if (!page.hasMore || after === undefined) return;
   }
+}
+
+/** Every version of keys that begin with `prefix`, page by page. */
+export async function* listAllVersions(
+  versions: ObjectVersions,
+  prefix: string,
+  options?: CallOptions,
+): AsyncGenerator<ObjectVersion> {
+  let from: string | undefined;
+  do {
+    const page = await versions.list(prefix, from, options);
+    yield* page.versions;
+    from = page.next;
+  } while (from !== undefined);
 }

@@ -1,6 +1,6 @@
 /** What every store does that keeps older contents. */
 import { expect, test } from "bun:test";
-import type { ObjectVersions } from "../../src/object/store.ts";
+import { listAllVersions, type ObjectVersions } from "../../src/object/store.ts";
 import type { Subject } from "./contract.ts";
 
 /** Runs the suite over stores that `make` gives, an empty one for each test. */
@@ -15,7 +15,7 @@ export function versionsContract(name: string, make: () => Promise<Subject> | Su
       await store.put("b", Buffer.from("other"));
       await store.delete("a/x");
       expect(await store.get("a/x")).toBeUndefined();
-      const kept = await Array.fromAsync(versions.list("a/"));
+      const kept = await Array.fromAsync(listAllVersions(versions, "a/"));
       expect(kept.map(({ key, isLatest, isDeletion }) => [key, isLatest, isDeletion])).toEqual([
         ["a/x", true, true],
         ["a/x", false, false],
@@ -25,9 +25,9 @@ export function versionsContract(name: string, make: () => Promise<Subject> | Su
       expect(await contents(versions, kept)).toEqual([undefined, "three", "one"]);
       expect(await versions.get("a/y", kept[1]?.version ?? "")).toBeUndefined();
       await store.put("a/x", Buffer.from("again"));
-      const [latest] = await Array.fromAsync(versions.list("a/"));
+      const [latest] = await Array.fromAsync(listAllVersions(versions, "a/"));
       expect([latest?.isLatest, latest?.isDeletion]).toEqual([true, false]);
-      expect((await Array.fromAsync(versions.list(""))).length).toBe(5);
+      expect((await Array.fromAsync(listAllVersions(versions, ""))).length).toBe(5);
     } finally {
       await done?.();
     }

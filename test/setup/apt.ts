@@ -7,9 +7,16 @@ import fs from "node:fs";
 
 /**
  * Unpacks the packages that an apt-get command downloads into `target`, relative to the project:
- * those of `suite`, or of the release this machine runs. Returns the reason when it could not.
+ * those of `suite`, or of the release this machine runs. With `whole` also all they depend on that
+ * this machine has already, so that `target` can be a root of its own. Returns the reason when it
+ * could not.
  */
-export function unpack(target: string, command: string[], suite?: string): string | undefined {
+export function unpack(
+  target: string,
+  command: string[],
+  suite?: string,
+  whole = false,
+): string | undefined {
   if (Bun.which("apt-get") === null || Bun.which("dpkg-deb") === null) return "there is no apt-get";
   const source = distributionSource(suite);
   if (source === undefined) return "apt's sources name no archive of the distribution";
@@ -19,8 +26,12 @@ export function unpack(target: string, command: string[], suite?: string): strin
   fs.mkdirSync(`${directory}/state/lists/partial`, { recursive: true });
   fs.mkdirSync(`${directory}/cache/archives/partial`, { recursive: true });
   fs.writeFileSync(`${directory}/own.sources`, source);
+  fs.writeFileSync(`${directory}/nothing`, "");
+  const installed = whole ? `${directory}/nothing` : "/var/lib/dpkg/status";
   const failure =
-    apt(directory, ["update"]) ?? apt(directory, command) ?? extract(directory, `${root}.new`);
+    apt(directory, installed, ["update"]) ??
+    apt(directory, installed, command) ??
+    extract(directory, `${root}.new`);
   if (failure === undefined) {
     fs.rmSync(root, { recursive: true, force: true });
     fs.renameSync(`${root}.new`, root);
@@ -29,10 +40,10 @@ export function unpack(target: string, command: string[], suite?: string): strin
   return failure;
 }
 
-function apt(directory: string, command: string[]): string | undefined {
+function apt(directory: string, installed: string, command: string[]): string | undefined {
   const settings = [
     `Dir::State=${directory}/state`,
-    "Dir::State::status=/var/lib/dpkg/status",
+    `Dir::State::status=${installed}`,
     `Dir::Cache=${directory}/cache`,
     `Dir::Etc::sourcelist=${directory}/own.sources`,
     "Dir::Etc::sourceparts=/dev/null",
@@ -52,7 +63,9 @@ function extract(directory: string, target: string): string | undefined {
   fs.rmSync(target, { recursive: true, force: true });
   const archives = fs
     .readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".deb"));
+    .filter((file) => file.endsWith(".deb"))
+    // This one brings the links /bin and /lib, which others then write through.
+    .sort((a, b) => Number(b.includes("/base-files_")) - Number(a.includes("/base-files_")));
   for (const archive of archives) {
     const failure = run(["dpkg-deb", "-x", archive, target], directory);
     if (failure !== undefined) return failure;
