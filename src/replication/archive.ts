@@ -274,7 +274,7 @@ export class Archive {
     return this.#bytes;
   }
 
-  /** Monotonic milliseconds since when every call to the bucket failed; undefined while it answers. */
+  /** Monotonic milliseconds since when calls for the put that is under way fail; undefined if none did. */
   get awaySince(): number | undefined {
     return this.#awaySince;
   }
@@ -328,9 +328,10 @@ export class Archive {
       random,
       signal,
       patient: true,
-      answered: (well) => this.#answered(well),
+      failed: () => this.#failed(),
     });
     if (signal.aborted) return;
+    this.#awaySince = undefined;
     if (!there.equals(bytes)) {
       const other = decodeLogObject(seq + 1, there, cluster);
       if (other.term > term) throw await superseded(store, other.term, signal);
@@ -372,11 +373,7 @@ export class Archive {
     };
   }
 
-  #answered(well: boolean): void {
-    if (well) {
-      this.#awaySince = undefined;
-      return;
-    }
+  #failed(): void {
     this.#options.meters.errors.add(1);
     this.#awaySince ??= this.#options.clock.now();
   }

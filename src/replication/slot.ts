@@ -14,8 +14,8 @@ export interface PutOptions extends BackoffOptions {
 }
 
 interface PutTries {
-  /** Told of each call whether the bucket answered it. */
-  readonly answered?: (well: boolean) => void;
+  /** Told of each call that fails. */
+  readonly failed?: () => void;
   /** Whether even a bucket that refuses (credentials that expired) is tried again. */
   readonly patient?: boolean;
 }
@@ -31,17 +31,15 @@ export async function putOnce(
   bytes: Buffer,
   options: PutOptions & PutTries,
 ): Promise<Buffer> {
-  const { answered, patient = false, signal } = options;
+  const { failed, patient = false, signal } = options;
   const key = logKey(seq);
   const backoff = new Backoff(options);
   const attempt = async <T>(call: () => Promise<T>): Promise<T | undefined> => {
     try {
-      const result = await call();
-      answered?.(true);
-      return result;
+      return await call();
     } catch (error) {
       if (!(isTransient(error) || (patient && error instanceof ObjectError))) throw error;
-      answered?.(false);
+      failed?.();
       return undefined;
     }
   };
