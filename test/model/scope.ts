@@ -11,6 +11,7 @@ export type Bug =
   | "stale commit"
   | "early self"
   | "no read index"
+  | "read before the term's start"
   | "longest wins"
   | "fence deleted"
   | "fence below the boundary"
