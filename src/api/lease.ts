@@ -14,7 +14,7 @@ export function leaseService(member: Member): Service {
   const header = (revision?: number) => headerOf(member.header(revision));
   return serviceOf(LeaseDefinition, {
     leaseGrant: async ({ ID, TTL }) => {
-      const reply = granted(await member.grant(ID, TTL)) as GrantReply;
+      const reply = granted(await member.lessor.grant(ID, TTL)) as GrantReply;
       return { header: header(reply.revision), ID: reply.lease, TTL: reply.ttlSeconds, error: "" };
     },
     leaseRevoke: async ({ ID }) => {
@@ -25,13 +25,13 @@ export function leaseService(member: Member): Service {
       for await (const { ID } of stream.requests) {
         // etcd fills the header before it renews.
         const before = header();
-        const TTL = granted(await member.keepAlive(ID)) ?? 0;
+        const TTL = granted(await member.lessor.keepAlive(ID)) ?? 0;
         if (!stream.writable) await stream.drained();
         stream.send({ header: before, ID, TTL });
       }
     },
     leaseTimeToLive: ({ ID, keys }) => {
-      const life = granted(member.leaseLife(ID)) ?? noSuchLease;
+      const life = granted(member.lessor.life(ID)) ?? noSuchLease;
       return {
         header: header(),
         ID,
@@ -42,7 +42,7 @@ export function leaseService(member: Member): Service {
     },
     leaseLeases: () => ({
       header: header(),
-      leases: granted(member.leases()).map((ID) => ({ ID })),
+      leases: granted(member.lessor.all()).map((ID) => ({ ID })),
     }),
   });
 }

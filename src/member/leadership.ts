@@ -64,15 +64,29 @@ export class Leadership {
   #leaseUntil = Number.NEGATIVE_INFINITY;
   #askedAt = Number.NEGATIVE_INFINITY;
   #isRenewing = false;
+  /** Where each log object put by this leader ends, its fence first. */
+  #slots: { readonly seq: number; readonly index: number }[];
 
   constructor(options: LeadershipOptions) {
     this.#options = options;
     this.#observed = options.observed;
     this.#required = options.observed.head.s3;
+    const { position, seq } = options.archive.end;
+    this.#slots = [{ seq, index: position.index }];
   }
 
   get archive(): Archive {
     return this.#options.archive;
+  }
+
+  /** The newest slot that holds nothing after entry `index`. */
+  slotAt(index: number): number {
+    return this.#slots.findLast((slot) => slot.index <= index)?.seq ?? 0;
+  }
+
+  /** Slots before `seq` are not asked for any more. */
+  forgetSlots(seq: number): void {
+    this.#slots = this.#slots.filter((slot) => slot.seq >= seq);
   }
 
   get store(): ObjectStore {
@@ -94,7 +108,7 @@ export class Leadership {
    * with SupersededError, StoppedError, CorruptionError.
    */
   async ship(batch: Batch): Promise<void> {
-    if (this.#required) await this.archive.put([batch]);
+    if (this.#required) await this.#put([batch]);
   }
 
   /**
@@ -105,7 +119,7 @@ export class Leadership {
     for (;;) {
       const batches = log.reader(this.archive.end.position).read(uploadBytesMax);
       if (batches.length === 0) return;
-      await this.archive.put(batches);
+      await this.#put(batches);
     }
   }
 
@@ -183,6 +197,12 @@ export class Leadership {
       await Promise.race([returned, clock.sleep(graceMs, this.#stop.signal)]);
     }
     this.#stop.abort();
+  }
+
+  async #put(batches: readonly Batch[]): Promise<void> {
+    await this.archive.put(batches);
+    const { position, seq } = this.archive.end;
+    this.#slots.push({ seq, index: position.index });
   }
 
   async #reread(): Promise<void> {

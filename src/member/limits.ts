@@ -57,6 +57,9 @@ export function limitsOf(settings: Settings) {
     /** Segments after which the memtable is flushed however small it is, so that they can go. */
     segmentsMax: 64,
     drainMsMax: 10_000,
+    /** On a stop: for the bucket to take what was written, and the lock to be given back. */
+    settleMsMax: 3000,
+    resignMsMax: 1000,
   };
   assert(limits.requestBytesMax < limits.messageBytesMax, "a request fits a message");
   assert(limits.requestBytesMax < limits.pendingBytesMax, "a request fits the queue");

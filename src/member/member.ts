@@ -16,29 +16,29 @@ import { Task } from "../lib/task.ts";
 import type { Command, RangeQuery, TxnCommand } from "../model/command.ts";
 import { Refusal } from "../model/refusal.ts";
 import type { RangeReply, Reply, TxnReply } from "../model/reply.ts";
-import {
-  indexOf,
-  type LeaseId,
-  type Position,
-  type Revision,
-  type Term,
-  termOf,
-} from "../model/revision.ts";
+import { indexOf, type Position, type Revision, type Term, termOf } from "../model/revision.ts";
 import { isReadOnly } from "../mvcc/txn.ts";
 import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
+import { ObjectError } from "../object/store.ts";
+import { SupersededError } from "../replication/archive.ts";
 import { LogFullError } from "../wal/log.ts";
 import { type Checkpoint, Committer } from "./commit.ts";
 import type { Identity } from "./directory.ts";
+import { type BucketSettings, Duties } from "./duties.ts";
 import { Deadlines } from "./expire.ts";
+import { Lessor } from "./lessor.ts";
 import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
 import { deadline, readRange } from "./read.ts";
-import { type Rooms, recover, type StartStep } from "./recover.ts";
+import { recover } from "./recover.ts";
+import type { BucketOptions, Rooms, StartStep } from "./rooms.ts";
 import { Sweeper } from "./sweep.ts";
 import { type Vitals, vitalsOf } from "./vitals.ts";
 
 export interface MemberOptions {
   readonly dataDirectory: string;
+  /** The bucket that is to survive the directory, and how it is used; undefined for none. */
+  readonly bucket?: (BucketOptions & BucketSettings) | undefined;
   /** How people call it; MemberList shows it. */
   readonly name: string;
   /** Where clients reach it; MemberList shows them. */
@@ -74,15 +74,6 @@ export interface WatchHandle {
   cancel(): void;
 }
 
-/** What is known of a lease. */
-export interface LeaseLife {
-  readonly ttlSeconds: number;
-  /** Whole seconds left, rounded down; 0 or less when it is about to be revoked. */
-  readonly remainingSeconds: number;
-  /** The attached keys, sorted. */
-  readonly keys: readonly string[];
-}
-
 export class Member {
   readonly #options: MemberOptions;
   /** Tells the owner of the first error after which nothing can be served. */
@@ -90,12 +81,14 @@ export class Member {
   readonly #rooms: Rooms;
   readonly #committer: Committer;
   readonly #sweeper: Sweeper;
-  readonly #deadlines: Deadlines;
   readonly #meters: MemberMeters;
+  /** With a bucket: what its leader owes it. */
+  readonly #duties: Duties | undefined;
   /** The background jobs; none before it serves. */
   #tasks: readonly Task[] = [];
   readonly limits: Limits;
   readonly term: Term;
+  readonly lessor: Lessor;
   #closing: Promise<void> | undefined;
 
   /**
@@ -152,10 +145,10 @@ export class Member {
     this.#options = options;
     this.#fatal = fatal;
     this.#rooms = rooms;
-    this.#deadlines = deadlines;
     this.#meters = memberMeters(options.registry);
     this.limits = limits;
-    this.term = termOf(rooms.log.position.term + 1);
+    const { leadership } = rooms;
+    this.term = leadership?.head.term ?? termOf(rooms.log.position.term + 1);
     this.#committer = new Committer({
       clock: options.clock,
       limits,
@@ -165,8 +158,34 @@ export class Member {
       term: this.term,
       tree: rooms.tree,
       fatal,
+      ship: leadership && ((batch) => leadership.ship(batch)),
+      batchDelayMs: options.bucket?.batchDelayMs,
+      isFull: () => this.#duties?.isFull ?? false,
     });
+    const settings = options.bucket;
+    this.#duties =
+      leadership &&
+      settings &&
+      new Duties({
+        ...options,
+        settings,
+        rooms,
+        leadership,
+        term: this.term,
+        applied: () => this.applied,
+        seal: () => this.#committer.seal(),
+        fatal,
+      });
     this.#sweeper = new Sweeper(this.#committer, rooms.tree);
+    this.lessor = new Lessor({
+      ...options,
+      deadlines,
+      limits,
+      meters: this.#meters,
+      store: rooms.store,
+      isServing: () => this.isLeader,
+      propose: (command) => this.propose(command),
+    });
   }
 
   get identity(): Identity {
@@ -200,7 +219,8 @@ export class Member {
   vitals(): Vitals {
     const { disk, name } = this.#options;
     const { isLeader: leads, term } = this;
-    return vitalsOf(this.#rooms, { name, term, leads, applied: this.applied, disk });
+    const bucket = this.#duties?.vitals(this.revision);
+    return vitalsOf(this.#rooms, { name, term, leads, applied: this.applied, disk, bucket });
   }
 
   /** For a response about `revision`; the current one when left out. */
@@ -222,7 +242,10 @@ export class Member {
     const { store } = this.#rooms;
     const { sliceMsMax } = this.limits;
     const isClosed = () => this.#closing !== undefined;
-    return this.#guarded(() => readRange(query, store, { clock, sliceMsMax, signal, isClosed }));
+    return this.#guarded(async () => {
+      const reply = await readRange(query, store, { clock, sliceMsMax, signal, isClosed });
+      return (query.serializable ? undefined : await this.#prove()) ?? reply;
+    });
   }
 
   /** Whether a transaction can only read, so that nothing of it goes into the log. */
@@ -235,7 +258,10 @@ export class Member {
     if (!this.readsOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
     const refusal = this.#barrier(true);
     if (refusal !== undefined) return refusal;
-    const reply = await this.#guarded(() => this.#rooms.store.read(command));
+    const reply = await this.#guarded(async () => {
+      const read = this.#rooms.store.read(command);
+      return (await this.#prove()) ?? read;
+    });
     this.#meters.answered(reply);
     return reply;
   }
@@ -266,47 +292,6 @@ export class Member {
     };
   }
 
-  /** Grants a lease; an id of 0n lets the member choose one. */
-  grant(lease: LeaseId, ttlSeconds: number): Promise<Reply | Refusal> {
-    return this.propose({
-      kind: "grant",
-      lease: lease === 0n ? this.#freshLease() : lease,
-      ttlSeconds,
-    });
-  }
-
-  /**
-   * Renews a lease: its full TTL in seconds, or undefined when it is gone. Refusals: stopped, and
-   * outcomeUnknown when an expired lease is not revoked in time.
-   */
-  async keepAlive(lease: LeaseId): Promise<number | undefined | Refusal> {
-    if (!this.isLeader) return new Refusal("stopped");
-    const done = new AbortController();
-    const tooLate = this.#options.clock
-      .sleep(this.limits.requestMsMax, done.signal)
-      .then(() => new Refusal("outcomeUnknown"));
-    const renewed = await Promise.race([this.#deadlines.renew(lease), tooLate]);
-    done.abort();
-    if (typeof renewed === "number") this.#meters.leasesRenewed.add(1);
-    return renewed;
-  }
-
-  /** What is known of a lease; undefined when there is none. Refuses when stopped. */
-  leaseLife(id: LeaseId): LeaseLife | undefined | Refusal {
-    if (!this.isLeader) return new Refusal("stopped");
-    const lease = this.#rooms.store.lease(id);
-    const remaining = this.#deadlines.remainingSeconds(id);
-    if (lease === undefined || remaining === undefined) return undefined;
-    const { keys, ttlSeconds } = lease;
-    return { ttlSeconds, remainingSeconds: Math.trunc(remaining), keys: [...keys].sort() };
-  }
-
-  /** All leases, the one with least time left first. Refuses when stopped. */
-  leases(): LeaseId[] | Refusal {
-    if (!this.isLeader) return new Refusal("stopped");
-    return this.#deadlines.byRemaining();
-  }
-
   /** Starts a background job's next round now. */
   wake(task: string): void {
     this.#tasks.find(({ name }) => name === task)?.wake();
@@ -319,7 +304,15 @@ export class Member {
   }
 
   async #close(): Promise<void> {
-    await this.#committer.stop();
+    const { leadership } = this.#rooms;
+    const settled = this.#committer.stop();
+    if (leadership !== undefined) {
+      const { clock } = this.#options;
+      await Promise.race([settled, clock.sleep(this.limits.settleMsMax)]);
+      await this.#duties?.finish();
+      await leadership.resign(this.limits.resignMsMax);
+    }
+    await settled;
     await Promise.all(this.#tasks.map((task) => task.stop()));
     await this.#rooms.tree.close();
     await this.#rooms.log.close();
@@ -333,9 +326,10 @@ export class Member {
       new Task({ name, clock, logger, step, retryable, fatal: this.#fatal });
     return [
       task("watch catch-up", (signal) => this.#catchUpWatchers(signal)),
-      task("lease expiry", () => this.#expireLeases()),
+      task("lease expiry", () => this.lessor.expire()),
       task("log trim", () => this.#trimLog()),
       task("request timeout", () => this.#expireRequests()),
+      ...(this.#duties?.start() ?? []),
     ];
   }
 
@@ -344,21 +338,36 @@ export class Member {
     return new Refusal("stopped");
   }
 
+  /**
+   * Proves that nobody else led when a read was made, where that can be. Undefined when it is proved;
+   * a refusal when the bucket does not answer in time. SupersededError ends the member.
+   */
+  async #prove(): Promise<Refusal | undefined> {
+    const proof = this.#rooms.leadership?.prove();
+    if (proof === undefined) return undefined;
+    const { clock } = this.#options;
+    const done = new AbortController();
+    const tooLate = clock
+      .sleep(this.limits.requestMsMax, done.signal)
+      .then(() => new Refusal("outcomeUnknown"));
+    try {
+      return await Promise.race([proof, tooLate]).then((refusal) => refusal ?? undefined);
+    } catch (error) {
+      if (error instanceof ObjectError) return new Refusal("outcomeUnknown");
+      throw error;
+    } finally {
+      done.abort();
+    }
+  }
+
   /** Runs a read or a decision. Damage it meets, or a broken invariant, ends the member. */
   async #guarded<T>(work: () => T | Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      const grave = [CorruptionError, DiskError, InvariantError];
+      const grave = [CorruptionError, DiskError, InvariantError, SupersededError];
       if (grave.some((kind) => error instanceof kind)) this.#fatal(error);
       throw error;
-    }
-  }
-
-  #freshLease(): LeaseId {
-    for (;;) {
-      const id = this.#options.random.u64() >> 1n;
-      if (id !== 0n && !this.#rooms.store.hasLease(id)) return id;
     }
   }
 
@@ -375,21 +384,12 @@ export class Member {
     return Infinity;
   }
 
-  async #expireLeases(): Promise<number> {
-    const { leaseExpiriesPerRound, leaseRoundMs } = this.limits;
-    const expired = this.#deadlines.expired(leaseExpiriesPerRound);
-    const answers = await Promise.all(
-      expired.map((lease) => this.propose({ kind: "revoke", lease })),
-    );
-    this.#meters.leasesExpired.add(answers.filter((answer) => !(answer instanceof Refusal)).length);
-    return leaseRoundMs;
-  }
-
   async #trimLog(): Promise<number> {
-    const { log, tree } = this.#rooms;
+    const { leadership, log, tree } = this.#rooms;
     await log.rotateIfOld();
     const checkpoint: Checkpoint | undefined = tree.durable;
-    if (checkpoint !== undefined) log.trim(indexOf(checkpoint.index));
+    const archived = leadership?.archive.end.position.index ?? Number.POSITIVE_INFINITY;
+    if (checkpoint !== undefined) log.trim(indexOf(Math.min(checkpoint.index, archived)));
     if (log.status().segments > this.limits.segmentsMax) this.#committer.seal();
     return this.limits.segmentAgeMsMax;
   }

@@ -7,8 +7,18 @@ import { metrics, writeOperations } from "../model/metrics.ts";
 import { Refusal } from "../model/refusal.ts";
 import type { OperationReply, Reply, TxnReply } from "../model/reply.ts";
 import type { Slice } from "../mvcc/watchers.ts";
+import type { ArchiveMeters } from "../replication/archive.ts";
 
 type WriteOperation = (typeof writeOperations)[number];
+
+/** What the bucket's log measures. */
+export function archiveMeters(registry: Registry): ArchiveMeters {
+  return {
+    uploads: registry.counter(metrics.logUploads, {}),
+    errors: registry.counter(metrics.logUploadErrors, {}),
+    seconds: registry.histogram(metrics.logUploadSeconds, {}),
+  };
+}
 
 /** What the commit path measures. */
 export interface CommitMeters {

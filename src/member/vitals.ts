@@ -3,7 +3,8 @@ import type { Disk } from "../lib/disk.ts";
 import type { Position } from "../model/revision.ts";
 import { garbageShare } from "../mvcc/compact.ts";
 import type { Identity } from "./directory.ts";
-import type { Rooms } from "./recover.ts";
+import type { BucketVitals } from "./duties.ts";
+import type { Rooms } from "./rooms.ts";
 
 /** A member at one instant. */
 export interface Vitals extends Identity {
@@ -27,6 +28,8 @@ export interface Vitals extends Identity {
   readonly watchers: number;
   readonly watchersBehind: number;
   readonly watchedRanges: number;
+  /** Undefined without a bucket. */
+  readonly bucket: BucketVitals | undefined;
 }
 
 /** Reads the rooms; the rest is what only the member knows. */
@@ -38,9 +41,10 @@ export function vitalsOf(
     readonly leads: boolean;
     readonly applied: Position;
     readonly disk: Disk;
+    readonly bucket: BucketVitals | undefined;
   },
 ): Vitals {
-  const { applied, disk, leads, name, term } = own;
+  const { applied, bucket, disk, leads, name, term } = own;
   const tableBytes = tree.stats().bytes;
   const logBytes = log.status().bytes;
   const inUse = tableBytes * (1 - garbageShare(tree.tables(), store.floor));
@@ -61,5 +65,6 @@ export function vitalsOf(
     watchers: store.watchers.syncedCount + store.watchers.behindCount,
     watchersBehind: store.watchers.behindCount,
     watchedRanges: store.watchers.rangeCount,
+    bucket,
   };
 }

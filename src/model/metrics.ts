@@ -182,6 +182,15 @@ export const metrics = {
     "Bytes of messages sent to clients.",
   ),
 
+  logUploads: counter("t4_wal_uploads_total", "Log objects put into the bucket."),
+  logUploadErrors: counter("t4_wal_upload_errors_total", "Tries to put a log object that failed."),
+  logUploadSeconds: histogram(
+    "t4_wal_upload_duration_seconds",
+    "Time from the first try of a log object until it is known to be in the bucket.",
+    [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
+  ),
+  checkpoints: counter("t4_checkpoints_total", "Checkpoints put into the bucket."),
+
   hasLeader: gauge("etcd_server_has_leader", "1 when this member knows a leader."),
   isLeader: gauge("etcd_server_is_leader", "1 when this member leads."),
   isLearner: gauge("etcd_server_is_learner", "1 when this member only learns."),

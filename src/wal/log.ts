@@ -152,6 +152,11 @@ export class Log {
     return this.#synced;
   }
 
+  /** The leader's clock at the newest entry that is durable, in milliseconds since 1970. */
+  get wallMs(): number {
+    return this.#wallMs;
+  }
+
   /** Bytes that the next sync would write. */
   get stagedBytes(): number {
     return this.#open.frame.size;

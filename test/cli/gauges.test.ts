@@ -10,6 +10,7 @@ import { SimClock } from "../sim/clock.ts";
 
 const vitals: Vitals = {
   clusterId: 1n,
+  bucket: undefined,
   memberId: 0xabcn,
   name: "here",
   term: 3,

@@ -17,8 +17,8 @@ test("what was taken is settled, what comes later is refused", async () => {
   const second = member.propose(putOf("b", "2"));
   const closed = member.close();
   expect(gist(await member.propose(putOf("c", "3")))).toBe("stopped");
-  expect(await member.keepAlive(7n)).toEqual(new Refusal("stopped"));
-  expect(member.leases()).toEqual(new Refusal("stopped"));
+  expect(await member.lessor.keepAlive(7n)).toEqual(new Refusal("stopped"));
+  expect(member.lessor.all()).toEqual(new Refusal("stopped"));
   expect(await pairsOf(member)).toBe("stopped");
   gate.open();
   expect([gist(await first), gist(await second)]).toEqual([2, 3]);
@@ -67,13 +67,13 @@ test("a range that is being read is given up, and reads no file that is closed",
 test("a renewal that waits for the end of its lease is answered", async () => {
   const gate = new Gate();
   const { clock, member } = await openMember(new SimDisk({ delay: gate.delay }));
-  await member.grant(7n, 2);
+  await member.lessor.grant(7n, 2);
   gate.close();
   await whilePassing(
     clock,
     until(() => gate.waiting === 1),
   );
-  const renewed = member.keepAlive(7n);
+  const renewed = member.lessor.keepAlive(7n);
   const closed = member.close();
   gate.open();
   expect(await whilePassing(clock, renewed)).toBeUndefined();

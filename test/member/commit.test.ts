@@ -197,7 +197,7 @@ test("a write that is not settled after 7 s is answered as unknown, and still la
   await until(() => member.vitals().pendingWrites === 0);
   expect(await pairsOf(member)).toEqual(["a=late"]);
   expect<number>(member.revision).toBe(2);
-  expect(member.leases()).toEqual([5n]);
+  expect(member.lessor.all()).toEqual([5n]);
 });
 
 describe("a queue that is full refuses, and takes more when it has drained:", () => {

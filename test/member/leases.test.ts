@@ -9,7 +9,7 @@ import { Gate, gist, openMember, optionsFor, pairsOf, putOf, until, whilePassing
 const roundMs = 600;
 
 async function granted(member: Member, lease: bigint, ttlSeconds: number): Promise<void> {
-  expect(gist(await member.grant(lease, ttlSeconds))).toBe(member.revision);
+  expect(gist(await member.lessor.grant(lease, ttlSeconds))).toBe(member.revision);
   await member.propose(putOf(`of ${lease}`, "", lease));
 }
 
@@ -20,7 +20,7 @@ async function gone(clock: SimClock, member: Member, lease: bigint): Promise<voi
 }
 
 function remaining(member: Member, lease: bigint): number | undefined {
-  const life = member.leaseLife(lease);
+  const life = member.lessor.life(lease);
   return life !== undefined && "ttlSeconds" in life ? life.remainingSeconds : undefined;
 }
 
@@ -41,12 +41,12 @@ test("a renewed lease has its full time again", async () => {
   await granted(member, 7n, 5);
   for (let round = 0; round < 5; round++) {
     await clock.advance(4900);
-    expect(await member.keepAlive(7n)).toBe(5);
+    expect(await member.lessor.keepAlive(7n)).toBe(5);
   }
   await clock.advance(4999);
-  expect(member.leases()).toEqual([7n]);
+  expect(member.lessor.all()).toEqual([7n]);
   await gone(clock, member, 7n);
-  expect(await member.keepAlive(7n)).toBeUndefined();
+  expect(await member.lessor.keepAlive(7n)).toBeUndefined();
 });
 
 test("leases that end together end with one entry and one revision each", async () => {
@@ -82,9 +82,9 @@ test("a renewal after the deadline waits for the end of the lease", async () => 
   await granted(member, 7n, 5);
   gate.close();
   await clock.advance(5000 + roundMs);
-  expect(member.leases()).toEqual([7n]);
+  expect(member.lessor.all()).toEqual([7n]);
   const order: string[] = [];
-  const renewed = member.keepAlive(7n).then((answer) => order.push(`renewed: ${answer}`));
+  const renewed = member.lessor.keepAlive(7n).then((answer) => order.push(`renewed: ${answer}`));
   await clock.advance(1000);
   order.push("let go");
   gate.open();
@@ -98,7 +98,7 @@ test("a renewal that waits too long for the end of the lease is answered as unkn
   await granted(member, 7n, 5);
   gate.close();
   await clock.advance(5000 + roundMs);
-  const renewed = member.keepAlive(7n);
+  const renewed = member.lessor.keepAlive(7n);
   await clock.advance(7000);
   expect(await renewed).toMatchObject({ kind: "outcomeUnknown" });
   gate.open();
@@ -113,12 +113,12 @@ test("after a restart a lease has its full time, wherever it was kept", async ()
   await granted(member, 2n, 10);
   await clock.advance(9000);
   const next = await openMember(disk.processCrash(), { settings });
-  expect(next.member.leases()).toEqual([1n, 2n]);
+  expect(next.member.lessor.all()).toEqual([1n, 2n]);
   await next.clock.advance(9999);
-  expect(next.member.leases()).toEqual([1n, 2n]);
-  expect(await next.member.keepAlive(1n)).toBe(10);
+  expect(next.member.lessor.all()).toEqual([1n, 2n]);
+  expect(await next.member.lessor.keepAlive(1n)).toBe(10);
   await gone(next.clock, next.member, 2n);
-  expect(next.member.leases()).toEqual([1n]);
+  expect(next.member.lessor.all()).toEqual([1n]);
 });
 
 test("time that a start takes is not taken from the leases", async () => {
@@ -138,16 +138,20 @@ test("time that a start takes is not taken from the leases", async () => {
   await clock.advance(60_000);
   gate.open();
   const next = await opening;
-  expect(next.leases()).toEqual([7n]);
+  expect(next.lessor.all()).toEqual([7n]);
   await clock.advance(4999);
-  expect(next.leases()).toEqual([7n]);
+  expect(next.lessor.all()).toEqual([7n]);
   await whilePassing(clock, next.close());
 });
 
 test("a lease without an id is given one that nobody has", async () => {
   const { member } = await openMember(new SimDisk());
-  const answers = [await member.grant(0n, 5), await member.grant(0n, 5), await member.grant(0n, 5)];
-  const leases = member.leases();
+  const answers = [
+    await member.lessor.grant(0n, 5),
+    await member.lessor.grant(0n, 5),
+    await member.lessor.grant(0n, 5),
+  ];
+  const leases = member.lessor.all();
   expect(answers).toMatchObject([{ kind: "grant" }, { kind: "grant" }, { kind: "grant" }]);
   expect(leases).toHaveLength(3);
   expect(leases).not.toContain(0n);

@@ -210,6 +210,7 @@ export class Life {
     const { clock, disk } = host;
     const opening = recover({
       dataDirectory,
+      name: "one",
       limits: limitsOf(settings),
       disk,
       clock,
@@ -268,14 +269,14 @@ export class Life {
   #compareLeases(member: Member): void {
     const { model } = this.book;
     expect<number>(member.revision).toBe(model.revision);
-    const leases = member.leases();
+    const leases = member.lessor.all();
     if (leases instanceof Refusal) throw new Error(`the leases: ${leases.kind}`);
     expect(new Set(leases)).toEqual(new Set(model.leases.keys()));
     for (const [id, ttlSeconds] of model.leases) {
       const keys = pairsAt(model, everything, model.revision)
         .filter(({ lease }) => lease === id)
         .map(({ key }) => key);
-      expect(member.leaseLife(id)).toMatchObject({ ttlSeconds, keys });
+      expect(member.lessor.life(id)).toMatchObject({ ttlSeconds, keys });
     }
   }
 
@@ -347,17 +348,17 @@ export class Life {
       const command = this.#commands.command(revision);
       await (command.kind === "revoke" ? this.#revoke(command) : member.propose(command));
     } else if (pick < 82) await member.compact(revision - random.below(9), random.below(3) === 0);
-    else if (pick < 85) await member.grant(0n, random.below(30));
+    else if (pick < 85) await member.lessor.grant(0n, random.below(30));
     else if (pick < 90) await this.#keepAlive(host, member);
     else await this.#read(member);
   }
 
   async #keepAlive(host: Host, member: Member): Promise<void> {
-    const leases = member.leases();
+    const leases = member.lessor.all();
     if (leases instanceof Refusal) return;
     const lease = leases[this.#random.below(leases.length + 1)] ?? 77n;
     const sinceMs = host.clock.now();
-    const ttl = await member.keepAlive(lease);
+    const ttl = await member.lessor.keepAlive(lease);
     if (typeof ttl === "number") host.leases.begins(lease, ttl, sinceMs);
   }
 

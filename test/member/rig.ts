@@ -73,6 +73,7 @@ export async function openWritePath(disk: SimDisk, limits: Limits) {
   const clock = new SimClock();
   const rooms = await recover({
     dataDirectory,
+    name: "one",
     limits,
     disk,
     clock,

@@ -16,6 +16,7 @@ export async function checkDirectory(dataDirectory: string): Promise<string[]> {
   const failures: unknown[] = [];
   const { directory, log, store, tree } = await recover({
     dataDirectory,
+    name: "check",
     limits: limitsOf({ ...defaultSettings, memtableBytesMax: 2 ** 28 }),
     disk: new PosixDisk(),
     clock: new SystemClock(),

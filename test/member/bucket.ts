@@ -1,0 +1,64 @@
+/** A member with a bucket, on a simulated machine. */
+import { noCounter } from "../../src/lib/meter.ts";
+import { SeededRandom } from "../../src/lib/random.ts";
+import type { BucketSettings } from "../../src/member/duties.ts";
+import { defaultSettings } from "../../src/member/limits.ts";
+import { Member, type MemberOptions } from "../../src/member/member.ts";
+import type { BucketOptions } from "../../src/member/rooms.ts";
+import { withPrefix } from "../../src/object/prefixed.ts";
+import type { ObjectStore } from "../../src/object/store.ts";
+import { SimClock } from "../sim/clock.ts";
+import type { SimDisk } from "../sim/disk.ts";
+import { optionsFor, type Rig, whilePassing } from "./rig.ts";
+
+void noCounter;
+
+/** What a test says of the bucket; the rest is as `t4 run` has it. */
+export interface BucketGiven {
+  readonly bucket: ObjectStore;
+  readonly prefix?: string;
+  readonly disk: SimDisk;
+  readonly clock?: SimClock;
+  readonly seed?: number;
+  readonly name?: string;
+  readonly options?: Partial<BucketOptions & BucketSettings>;
+  readonly settings?: Partial<typeof defaultSettings>;
+}
+
+export const noCauses = { intervalMs: 0, entries: 0, logBytes: 0, objects: 0 };
+
+/** What the member is opened with. */
+export function bucketOptions(given: BucketGiven): MemberOptions & { readonly clock: SimClock } {
+  const { bucket, clock = new SimClock(), disk, name = "one", prefix = "db", seed = 1 } = given;
+  const options = optionsFor(disk, {
+    clock,
+    name,
+    random: new SeededRandom(seed),
+    settings: { ...defaultSettings, ...given.settings },
+    bucket: {
+      store: withPrefix(bucket, prefix),
+      storeAt: (other) => withPrefix(bucket, other),
+      syncUpload: true,
+      strictReads: true,
+      address: "",
+      bootId: "boot",
+      branch: undefined,
+      batchDelayMs: 0,
+      causes: noCauses,
+      lookEveryMs: 300_000,
+      localBytesMax: 2 ** 30,
+      ...given.options,
+    },
+  });
+  return { ...options, clock };
+}
+
+/** Opens it; time passes meanwhile. */
+export async function openWithBucket(given: BucketGiven): Promise<Rig> {
+  const fatals: unknown[] = [];
+  const options = bucketOptions(given);
+  const { clock } = options;
+  const opening = Member.open({ ...options, fatal: (error) => fatals.push(error) });
+  const member = await whilePassing(clock, opening);
+  return { member, clock, disk: given.disk, fatals };
+}
