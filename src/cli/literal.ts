@@ -15,7 +15,7 @@ export function textOf(bytes: Uint8Array): string | undefined {
 /** A value: quoted where it can be printed, in hex where not. */
 export function valueText(value: Uint8Array): string {
   const text = textOf(value);
-  if (text !== undefined && /^[\P{C}\s]*$/u.test(text)) return JSON.stringify(text);
+  if (text !== undefined && /^[\P{C}\t\n\v\f\r\u0085]*$/u.test(text)) return JSON.stringify(text);
   return `0x${Buffer.from(value).toString("hex")}`;
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { exitCodeOf } from "../../src/cli/exit.ts";
 import { ListenError } from "../../src/cli/listen.ts";
-import { ConfigurationError, UsageError } from "../../src/cli/usage.ts";
+import { ConfigurationError, NotFoundError, UsageError } from "../../src/cli/usage.ts";
 import { InvariantError } from "../../src/lib/assert.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
 import { DiskError, InUseError } from "../../src/lib/disk.ts";
@@ -13,6 +13,7 @@ test("what went wrong decides the exit code", () => {
     new ListenError("--listen", { host: "h", port: 1 }, Object.assign(new Error(), { code }));
   const cases: [unknown, number][] = [
     [new UsageError("x"), 2],
+    [new NotFoundError("x"), 3],
     [new CorruptionError("/x", 0, "x"), 7],
     [disk("ENOENT", "make directory"), 73],
     [disk("ENOTDIR", "list"), 73],
