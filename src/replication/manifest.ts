@@ -45,7 +45,7 @@ export interface Manifest {
   readonly position: Position;
   /** Log objects up to this slot hold nothing after `position`; 0 for none. */
   readonly lastSeq: number;
-  /** The compaction revision. */
+  /** The compaction revision; -1 before the first compaction. */
   readonly floor: number;
   /** The leader's clock at the last entry, in milliseconds since 1970. */
   readonly wallMs: number;
@@ -152,7 +152,7 @@ export function manifestOf(key: string, fields: Fields): Manifest {
     revision: fields.integer("revision"),
     position,
     lastSeq: fields.integer("last_seq"),
-    floor: fields.integer("floor"),
+    floor: fields.integer("floor", -1),
     wallMs: fields.integer("wall_ms"),
     attempt: fields.text("attempt", attemptPattern),
     tables: tablesOf(key, fields),

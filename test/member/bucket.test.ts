@@ -1,20 +1,324 @@
 import { expect, test } from "bun:test";
+import { must } from "../../src/lib/assert.ts";
+import { SeededRandom } from "../../src/lib/random.ts";
+import { readBond } from "../../src/member/bond.ts";
+import type { Member } from "../../src/member/member.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
+import { withPrefix } from "../../src/object/prefixed.ts";
+import { fork } from "../../src/replication/branch.ts";
+import { readHead } from "../../src/replication/lock.ts";
+import { listCheckpoints } from "../../src/replication/restore.ts";
 import { SimDisk } from "../sim/disk.ts";
-import { openWithBucket } from "./bucket.ts";
-import { gist, pairsOf, putOf, whilePassing } from "./rig.ts";
+import { noCauses, openWithBucket } from "./bucket.ts";
+import { gist, openMember, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
+
+/** Puts keys `from` to `to` less one. */
+async function fill({ clock, member }: Rig, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at++) {
+    const put = member.propose(putOf(`k${String(at).padStart(4, "0")}`, `${at}`));
+    expect(typeof gist(await whilePassing(clock, put))).toBe("number");
+  }
+}
+
+async function close({ clock, member }: Rig): Promise<void> {
+  await whilePassing(clock, member.close());
+}
+
+/** Lets the background make a checkpoint. */
+async function checkpointed({ clock, member }: Rig): Promise<void> {
+  const { index } = member.applied;
+  for (let steps = 0; (member.vitals().bucket?.checkpointIndex ?? 0) < index; steps++) {
+    if (steps === 10_000) throw new Error("no checkpoint is made");
+    await clock.advance(100);
+    await clock.yield();
+  }
+}
+
+const often = { causes: { ...noCauses, intervalMs: 1000 } };
+const asynchronous = { syncUpload: false };
 
 test("what was acknowledged is there after the disk is gone", async () => {
   const bucket = new MemoryStore();
   const first = await openWithBucket({ bucket, disk: new SimDisk() });
-  for (let at = 0; at < 20; at++) {
-    const answer = first.member.propose(putOf(`k${String(at).padStart(2, "0")}`, `${at}`));
-    expect(gist(await whilePassing(first.clock, answer))).toBe(at + 2);
-  }
+  await fill(first, 0, 20);
   const before = await pairsOf(first.member);
   expect(before.length).toBe(20);
-  // The process dies, and its disk with it.
   const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
   expect(await pairsOf(second.member)).toEqual(before);
-  expect(gist(await whilePassing(second.clock, second.member.propose(putOf("more", ""))))).toBe(22);
+  await fill(second, 20, 21);
+});
+
+test("with its disk a member starts where it was, and has no more than the bucket", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk() });
+  await fill(first, 0, 20);
+  const { clusterId, memberId } = first.member.identity;
+  const second = await openWithBucket({ bucket, disk: first.disk.processCrash(), seed: 2 });
+  expect((await pairsOf(second.member)).length).toBe(20);
+  expect(second.member.identity).toEqual({ clusterId, memberId });
+  expect(second.member.term).toBe(first.member.term + 1);
+  await close(second);
+});
+
+test("a checkpoint and the log after it make the database, on a disk that has nothing", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: often });
+  await fill(first, 0, 30);
+  await checkpointed(first);
+  await fill(first, 30, 45);
+  const before = await pairsOf(first.member);
+  const disk = new SimDisk();
+  const second = await openWithBucket({ bucket, disk, seed: 2 });
+  expect(await pairsOf(second.member)).toEqual(before);
+  expect(disk.paths().some((path) => path.endsWith(".sst"))).toBe(true);
+  await close(second);
+});
+
+test("who was superseded acknowledges nothing more, reads nothing more, and says who leads", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), name: "old" });
+  await fill(first, 0, 5);
+  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2, name: "new" });
+  await fill(second, 5, 8);
+  const put = first.member.propose(putOf("late", "x"));
+  expect(gist(await whilePassing(first.clock, put))).toBe("outcomeUnknown");
+  await until(() => first.fatals.length > 0);
+  expect(String(first.fatals[0])).toContain("superseded in term 2 by new");
+  expect((await pairsOf(second.member)).length).toBe(8);
+});
+
+test("a read that nobody wrote before finds out that another leads", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk() });
+  await fill(first, 0, 5);
+  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
+  await fill(second, 5, 8);
+  const read = pairsOf(first.member);
+  await expect(read).rejects.toThrow("superseded");
+  expect(first.fatals.length).toBe(1);
+});
+
+test("the old disk comes back: what it alone has was never acknowledged and is dropped", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk() });
+  await fill(first, 0, 5);
+  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
+  await fill(second, 5, 8);
+  const late = first.member.propose(putOf("late", "x"));
+  expect(gist(await whilePassing(first.clock, late))).toBe("outcomeUnknown");
+  const third = await openWithBucket({ bucket, disk: first.disk.processCrash(), seed: 3 });
+  const pairs = await pairsOf(third.member);
+  expect(pairs.length).toBe(8);
+  expect(pairs).not.toContain("late=x");
+  await fill(third, 8, 9);
+  await close(third);
+});
+
+test("two that are created together on an empty prefix become one database", async () => {
+  const bucket = new MemoryStore();
+  const begun = await Promise.allSettled([
+    openWithBucket({ bucket, disk: new SimDisk(), seed: 1, name: "a" }),
+    openWithBucket({ bucket, disk: new SimDisk(), seed: 2, name: "b" }),
+  ]);
+  const rigs = begun.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  for (const each of begun) {
+    if (each.status === "rejected") expect(`${each.reason}`).toContain("superseded");
+  }
+  const [newest, ...older] = rigs.sort((x, y) => y.member.term - x.member.term);
+  const leader = must(newest, "one of them leads");
+  await fill(leader, 0, 3);
+  for (const { clock, member } of older) {
+    expect(member.identity.clusterId).toBe(leader.member.identity.clusterId);
+    const late = member.propose(putOf("late", "x"));
+    expect(gist(await whilePassing(clock, late))).toBe("outcomeUnknown");
+  }
+});
+
+test("without waiting for the bucket, it has everything a second later, and a clean stop leaves nothing out", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
+  await fill(first, 0, 10);
+  expect(first.member.vitals().bucket?.member).toBe(false);
+  await first.clock.advance(1000);
+  await until(() => first.member.vitals().bucket?.revisionsAtRisk === 0);
+  await fill(first, 10, 12);
+  await close(first);
+  const { disk } = first;
+  const second = await openWithBucket({
+    bucket,
+    disk: disk.processCrash(),
+    options: asynchronous,
+    seed: 2,
+  });
+  expect(second.member.vitals().bucket?.revisionsAtRisk).toBe(0);
+  expect((await pairsOf(second.member)).length).toBe(12);
+  await close(second);
+});
+
+test("a disk that alone had writes is not replaced by an older bucket", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
+  await fill(first, 0, 10);
+  const opening = openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
+  await expect(opening).rejects.toThrow("t4 recover --accept-loss");
+});
+
+test("the mode is changed at a start, and nothing is lost by it", async () => {
+  const bucket = new MemoryStore();
+  let rig = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
+  await fill(rig, 0, 10);
+  for (let start = 1; start <= 6; start++) {
+    const syncUpload = start % 2 === 1;
+    // In the odd ones the bucket is a member: what was before is in it now, whatever the disk.
+    rig = await openWithBucket({
+      bucket,
+      disk: rig.disk.processCrash(),
+      seed: start,
+      options: { syncUpload },
+    });
+    expect((await readHead(withPrefix(bucket, "db")))?.head.s3).toBe(syncUpload);
+    expect(readBond(rig.disk, "/data")?.member).toBe(syncUpload);
+    await fill(rig, start * 10, start * 10 + 10);
+    expect((await pairsOf(rig.member)).length).toBe(start * 10 + 10);
+  }
+});
+
+test("a directory with data brings it to an empty prefix", async () => {
+  const bucket = new MemoryStore();
+  const alone = await openMember(new SimDisk());
+  await fill(alone, 0, 10);
+  await close(alone);
+  const first = await openWithBucket({ bucket, disk: alone.disk.processCrash(), seed: 2 });
+  expect(first.member.identity).toEqual(alone.member.identity);
+  await fill(first, 10, 15);
+  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 3 });
+  expect((await pairsOf(second.member)).length).toBe(15);
+  expect((await listCheckpoints(withPrefix(bucket, "db"))).length).toBeGreaterThan(0);
+  await close(second);
+});
+
+test("a directory that is a cache of a bucket is not opened without it, nor brought elsewhere", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk() });
+  await fill(first, 0, 3);
+  await expect(openMember(first.disk.processCrash())).rejects.toThrow("is a cache");
+  const elsewhere = openWithBucket({ bucket, disk: first.disk.processCrash(), prefix: "other" });
+  await expect(elsewhere).rejects.toThrow("is a cache");
+});
+
+test("a prefix of another cluster is refused, and both are named", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), seed: 7 });
+  await fill(first, 0, 3);
+  const alone = await openMember(new SimDisk());
+  await fill(alone, 0, 3);
+  const joining = openWithBucket({ bucket, disk: alone.disk.processCrash(), seed: 5 });
+  const error = await joining.then(
+    () => undefined,
+    (e: Error) => e.message,
+  );
+  expect(error).toContain(first.member.identity.clusterId.toString(16));
+});
+
+test("a log without a lock is refused", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk() });
+  await fill(first, 0, 3);
+  await bucket.delete("db/leader-lock");
+  const opening = openWithBucket({ bucket, disk: first.disk.processCrash(), seed: 2 });
+  await expect(opening).rejects.toThrow("leader-lock is missing");
+});
+
+test("a branch begins with a checkpoint, copies no table, and goes its own way", async () => {
+  const bucket = new MemoryStore();
+  const source = await openWithBucket({ bucket, disk: new SimDisk(), options: often });
+  await fill(source, 0, 30);
+  await checkpointed(source);
+  const forked = await fork(withPrefix(bucket, "db"), "b1", {
+    storeAt: (prefix) => withPrefix(bucket, prefix),
+    nowMs: 0,
+    random: new SeededRandom(9),
+  });
+  if (forked.outcome !== "pinned") throw new Error(forked.outcome);
+  const { checkpoint } = forked.pin.pin;
+  const key = `checkpoint/${`${checkpoint.term}`.padStart(10, "0")}/${`${checkpoint.revision}`.padStart(20, "0")}/manifest.json`;
+  await fill(source, 30, 40);
+  const branch = { sourcePrefix: "db", checkpointKey: key, prefix: "branch" };
+  const given = { bucket, prefix: "branch", options: { ...often, branch } };
+  const first = await openWithBucket({ ...given, disk: new SimDisk(), seed: 3 });
+  expect((await pairsOf(first.member)).length).toBe(30);
+  expect(first.member.identity.clusterId).not.toBe(source.member.identity.clusterId);
+  await fill(first, 50, 55);
+  const before = await pairsOf(first.member);
+  // Without a disk, with and without the flags.
+  const second = await openWithBucket({ ...given, disk: new SimDisk(), seed: 4 });
+  expect(await pairsOf(second.member)).toEqual(before);
+  const third = await openWithBucket({ bucket, prefix: "branch", disk: new SimDisk(), seed: 5 });
+  expect(await pairsOf(third.member)).toEqual(before);
+  expect((await pairsOf(source.member)).length).toBe(40);
+  const own = await withPrefix(bucket, "branch").list("sst/");
+  const hashes = own.objects.map((object) => object.key.slice(4, 68));
+  const inherited = new Set(checkpoint.tables.map(({ hash }) => hash));
+  expect(hashes.filter((hash) => inherited.has(hash))).toEqual([]);
+});
+
+/** A member that does nothing makes no calls. */
+test("an idle member asks the bucket for nothing", async () => {
+  const bucket = new MemoryStore();
+  const counting = counted(bucket);
+  const first = await openWithBucket({
+    bucket: counting.store,
+    disk: new SimDisk(),
+    options: often,
+  });
+  await fill(first, 0, 3);
+  await checkpointed(first);
+  const before = counting.calls();
+  for (let minute = 0; minute < 60; minute++) {
+    await first.clock.advance(60_000);
+    await first.clock.yield();
+  }
+  expect(counting.calls() - before).toBe(0);
+  await close(first);
+});
+
+function counted(bucket: MemoryStore) {
+  let calls = 0;
+  const store = new Proxy(bucket, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== "function") return value;
+      return (...given: unknown[]) => {
+        calls++;
+        return (value as (...all: unknown[]) => unknown).apply(target, given);
+      };
+    },
+  });
+  return { store, calls: () => calls };
+}
+
+test("a read lease answers without asking, and whoever comes next waits for it", async () => {
+  const bucket = new MemoryStore();
+  const counting = counted(bucket);
+  const first = await openWithBucket({
+    bucket: counting.store,
+    disk: new SimDisk(),
+    options: { strictReads: false },
+  });
+  await fill(first, 0, 3);
+  const read = async (member: Member) => expect((await pairsOf(member)).length).toBe(3);
+  await read(first.member);
+  await first.clock.advance(10);
+  await read(first.member);
+  await until(() => (first.member.vitals().bucket?.readLeaseMs ?? 0) > 0);
+  const before = counting.calls();
+  for (let at = 0; at < 100; at++) await read(first.member);
+  expect(counting.calls()).toBe(before);
+
+  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
+  expect(second.clock.now()).toBeGreaterThanOrEqual(10_000);
+  // The same directory, whose lock tells that nobody else has it, does not wait.
+  await first.clock.advance(10_000);
+  await expect(pairsOf(first.member)).rejects.toThrow("superseded");
+  await close(second);
 });

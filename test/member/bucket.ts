@@ -1,5 +1,4 @@
 /** A member with a bucket, on a simulated machine. */
-import { noCounter } from "../../src/lib/meter.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { BucketSettings } from "../../src/member/duties.ts";
 import { defaultSettings } from "../../src/member/limits.ts";
@@ -10,8 +9,6 @@ import type { ObjectStore } from "../../src/object/store.ts";
 import { SimClock } from "../sim/clock.ts";
 import type { SimDisk } from "../sim/disk.ts";
 import { optionsFor, type Rig, whilePassing } from "./rig.ts";
-
-void noCounter;
 
 /** What a test says of the bucket; the rest is as `t4 run` has it. */
 export interface BucketGiven {
