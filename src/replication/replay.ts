@@ -191,7 +191,6 @@ class Replay implements Replayed {
     this.#term = object.term;
     this.#last = object;
     this.#emptySince = undefined;
-    if (object.batches.length === 0) this.#meet(seq, object.end);
     for (const batch of object.batches) await this.#hand(seq, batch);
   }
 
@@ -239,7 +238,6 @@ class Replay implements Replayed {
 
   async #hand(seq: number, batch: Batch): Promise<void> {
     this.#meet(seq, batch.previous);
-    this.#meet(seq, batch.end);
     if (batch.end.index <= this.#reached.index) return;
     const rest = batch.previous.index < this.#reached.index ? this.#rest(seq, batch) : batch;
     this.#reached = rest.end;

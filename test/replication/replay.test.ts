@@ -237,6 +237,8 @@ test("a term without a fence, and a log that ends elsewhere than the fence says,
   await forge(store, { seq: 3, term: termOf(2), ...base }, [batch]);
   const read = replayed(store, { to: 4, end: batch.end });
   expect(read).rejects.toThrow("term 2 does not begin with a fence");
+  await forge(store, { seq: 3, term: termOf(2), ...base, base: batch.end }, []);
+  expect(replayed(store, { to: 4, end: batch.end })).rejects.toThrow("was not put after");
   await forge(store, { seq: 3, term: termOf(2), ...base, previousHash: noHash }, []);
   expect(replayed(store, { to: 4, end: end.position })).rejects.toThrow("was not put after");
 });

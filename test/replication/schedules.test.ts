@@ -193,7 +193,9 @@ test("of two nodes created together on an empty prefix one leads, in every order
 });
 
 test("a takeover finishes while the leader writes at full rate", async () => {
-  expect(await takeoverMs(1000)).toBeLessThan(2000);
+  const tookMs = await takeoverMs(1000);
+  say(`takeover from a busy leader, 20 ms a call: ${tookMs} ms`);
+  expect(tookMs).toBeLessThan(1500);
   // That it does is not luck: without looks at the lock the leader stays ahead of every fence.
   expect(await takeoverMs(Number.POSITIVE_INFINITY)).toBeUndefined();
 });
