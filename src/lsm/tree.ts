@@ -138,7 +138,7 @@ const runShareMin = 1 / 16;
 
 /** A table under way is written in pieces of this size, or of this part of a small memtable. */
 const chunkBytesMax = 2 ** 18;
-const chunkShare = 1 / 64;
+const chunkShare = 1 / 8;
 
 /** A row found by the prefix of its key. */
 export interface Found {
