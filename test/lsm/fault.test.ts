@@ -1,10 +1,12 @@
 /** The disk fails once, at each call there is. */
 import { expect, test } from "bun:test";
 import type { DiskCall } from "../sim/disk.ts";
+import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
 import { type Fate, Life } from "./life.ts";
-import { say, whole } from "./rig.ts";
 
-const seeds = whole ? [1, 2, 3, 4, 5, 6, 7, 8] : [1, 2];
+const seeds = seedsUpTo(amount(2, 1, 8));
+/** Of so many calls of a life one fails. */
+const oneIn = amount(1, 8, 1);
 
 /** Calls that can find the disk full. */
 const growing = new Set(["create", "write", "sync", "rename", "remove", "syncDirectory"]);
@@ -20,10 +22,10 @@ test.each([
   "%s: %s",
   async (code) => {
     let faults = 0;
-    for (const seed of seeds) {
+    await tryEach(seeds, import.meta.path, async (seed) => {
       const quiet = lifeOf(seed, () => undefined);
       await quiet.run();
-      for (let number = 1; number <= quiet.calls; number++) {
+      for (let number = 1; number <= quiet.calls; number += oneIn) {
         let isHit = false;
         const life = lifeOf(seed, (call) => {
           isHit = call.number === number && (code === "EIO" || growing.has(call.operation));
@@ -32,9 +34,9 @@ test.each([
         });
         await life.run();
       }
-    }
+    });
     say(`${faults} faults`);
-    expect(faults).toBeGreaterThan(100);
+    expect(faults).toBeGreaterThan(100 / oneIn);
   },
   600_000,
 );

@@ -4,8 +4,9 @@ import { bytesOf, orderedU32 } from "../../src/lib/bytes.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
 import type { Tree } from "../../src/lsm/tree.ts";
 import { SimDisk } from "../sim/disk.ts";
+import { brief, say } from "../support/effort.ts";
 import { versionKey } from "./model.ts";
-import { openTree, type Position, say, textOf, tinyLimits } from "./rig.ts";
+import { openTree, type Position, textOf, tinyLimits } from "./rig.ts";
 
 type Files = ReadonlyMap<string, Buffer>;
 
@@ -100,7 +101,8 @@ test("every byte of a table and a manifest, flipped, is refused or does no harm"
   const tried = await tryAll(files, function* (bytes) {
     for (let at = 0; at < bytes.length; at++) {
       const was = bytes[at] as number;
-      for (const byte of [was ^ (1 << (at % 8)), was ^ 0xff, 0]) {
+      const flipped = was ^ (1 << (at % 8));
+      for (const byte of brief ? [flipped] : [flipped, was ^ 0xff, 0]) {
         if (byte === was) continue;
         const damaged = Buffer.from(bytes);
         damaged[at] = byte;
@@ -109,7 +111,7 @@ test("every byte of a table and a manifest, flipped, is refused or does no harm"
     }
   });
   say(`${tried} flips`);
-});
+}, 60_000);
 
 test("a table or a manifest cut anywhere, or too long, is refused", async () => {
   const tried = await tryAll(await makeFiles(), function* (bytes) {
@@ -118,7 +120,7 @@ test("a table or a manifest cut anywhere, or too long, is refused", async () => 
     yield Buffer.concat([bytes, bytes]);
   });
   say(`${tried} lengths`);
-});
+}, 60_000);
 
 test("a file that the manifest names and that is gone is refused by name", async () => {
   const files = await makeFiles();

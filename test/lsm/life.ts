@@ -65,17 +65,12 @@ export class Life {
     this.#disk = new SimDisk(this.#hooks());
   }
 
-  /** Lives the whole life. Rejects, naming the seed, when the tree does not hold what it must. */
+  /** Lives the whole life. Rejects when the tree does not hold what it must. */
   async run(): Promise<void> {
-    try {
-      for (let start = 0; start < this.#options.starts; start++) await this.#start();
-      this.#calm = true;
-      const tree = await this.#open();
-      await this.#finish(tree);
-    } catch (error) {
-      const { seed } = this.#options;
-      throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
-    }
+    for (let start = 0; start < this.#options.starts; start++) await this.#start();
+    this.#calm = true;
+    const tree = await this.#open();
+    await this.#finish(tree);
   }
 
   /** From one start of the process to its end. */

@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { DiskCall } from "../sim/disk.ts";
+import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
 import { type Fate, Life, sites } from "./life.ts";
-import { say, whole } from "./rig.ts";
 
-const seeds = whole ? 6000 : 300;
+const seeds = seedsUpTo(amount(300, 20, 6000));
+const lackSeedsMax = 300;
 
 /** Crashes at random calls of the disk. */
 function troubleOf(seed: number): (call: DiskCall) => Fate {
@@ -25,12 +26,12 @@ function lifeOf(seed: number, skip?: string): Life {
 
 test("after crashes and power losses the tree holds the rows up to what it says", async () => {
   let calls = 0;
-  for (let seed = 1; seed <= seeds; seed++) {
+  await tryEach(seeds, import.meta.path, async (seed) => {
     const life = lifeOf(seed);
     await life.run();
     calls += life.calls;
-  }
-  say(`${seeds} seeds of 6 starts, ${calls} calls of the disk`);
+  });
+  say(`${seeds.length} seeds of 6 starts, ${calls} calls of the disk`);
 }, 600_000);
 
 /** Every sync that is needed. A new one must be added, and is then shown to be. */
@@ -52,7 +53,9 @@ test("the syncs that are shown to be needed are all there are, but one that is e
 });
 
 test(`without ${early}, nothing is lost`, async () => {
-  for (let seed = 1; seed <= seeds / 3; seed++) await lifeOf(seed, early).run();
+  await tryEach(seedsUpTo(amount(100, 10, 2000)), import.meta.path, (seed) =>
+    lifeOf(seed, early).run(),
+  );
 }, 600_000);
 
 test.each(syncs)(
@@ -66,9 +69,9 @@ test.each(syncs)(
           () => true,
         );
     let seed = 1;
-    while (seed <= seeds && !(await lost(seed))) seed++;
+    while (seed <= lackSeedsMax && !(await lost(seed))) seed++;
     say(`without ${skip}: lost with seed ${seed}`);
-    expect(seed).toBeLessThanOrEqual(seeds);
+    expect(seed).toBeLessThanOrEqual(lackSeedsMax);
   },
   600_000,
 );

@@ -9,9 +9,6 @@ import { Tree, type TreeLimits, type TreeOptions } from "../../src/lsm/tree.ts";
 import { SimClock } from "../sim/clock.ts";
 import { schemaOf } from "./model.ts";
 
-/** More rounds where time does not matter: T4_TEST_WHOLE=1. */
-export const whole = process.env.T4_TEST_WHOLE === "1";
-
 export const directory = "/data/db";
 
 export interface Position {
@@ -57,9 +54,4 @@ export async function until(clock: Clock, holds: () => boolean): Promise<void> {
 
 export function textOf(value: Uint8Array): string {
   return byteStringOf(value);
-}
-
-/** Says how much a test has tried. */
-export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

@@ -2,18 +2,16 @@ import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { includes } from "../../src/model/range.ts";
 import type { WatchRequest } from "../../src/mvcc/watcher.ts";
+import { amount, seedsUpTo, tryEach } from "../support/effort.ts";
 import { Commands } from "./commands.ts";
 import type { ModelEvent } from "./model.ts";
 import { plainEvent, Rig } from "./rig.ts";
 
-const whole = Bun.env.T4_TEST_WHOLE === "1";
-const seeds = whole ? 2000 : 60;
+const seeds = seedsUpTo(amount(60, 12, 2000));
 const steps = 400;
 
-test(`${seeds} random histories of ${steps} steps answer as the model does, over crashes and compaction`, async () => {
-  for (let seed = 1; seed <= seeds; seed++) {
-    await labelled(`seed ${seed}`, () => walk(seed));
-  }
+test(`${seeds.length} random histories of ${steps} steps answer as the model does, over crashes and compaction`, async () => {
+  await tryEach(seeds, import.meta.path, walk);
 }, 600_000);
 
 async function walk(seed: number): Promise<void> {
@@ -50,9 +48,7 @@ class SystemTurn {
 }
 
 test("watchers see every change from where they start, once, in order, whole revisions at a time", async () => {
-  for (let seed = 1; seed <= seeds; seed++) {
-    await labelled(`seed ${seed}`, () => watchWalk(seed));
-  }
+  await tryEach(seeds, import.meta.path, watchWalk);
 }, 600_000);
 
 async function watchWalk(seed: number): Promise<void> {
@@ -150,12 +146,4 @@ class Watch {
 
 function withoutPrevious(event: ModelEvent): ModelEvent {
   return { ...event, previous: undefined };
-}
-
-async function labelled(label: string, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    throw new Error(`${label} failed`, { cause: error });
-  }
 }

@@ -1,9 +1,9 @@
 /** Whatever call of the disk goes wrong, and however: nothing acknowledged is lost or doubled. */
 import { describe, expect, test } from "bun:test";
+import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
 import { type Fate, Life } from "./life.ts";
-import { say, whole } from "./logbook.ts";
 
-const seeds = whole ? 60 : 4;
+const seeds = seedsUpTo(amount(4, 1, 60));
 const starts = 3;
 /** The process dies at every so many calls, so that the same calls come again after a start. */
 const lifeCalls = 60;
@@ -26,19 +26,19 @@ describe.each([
     "%s at any call of the disk loses and doubles nothing",
     async (trouble) => {
       let tried = 0;
-      for (let seed = 1; seed <= seeds; seed++) {
+      await tryEach(seeds, import.meta.path, async (seed) => {
         const quiet = lifeOf(seed, losesPower);
         await quiet.run();
         for (let at = 1; at <= quiet.calls; at++) {
           await lifeOf(seed, losesPower, at, trouble)
             .run()
             .catch((error) => {
-              throw new Error(`${trouble} at call ${at}`, { cause: error });
+              throw new Error(`${trouble} at call ${at}: ${error.message}`, { cause: error });
             });
           tried++;
         }
-      }
-      expect(tried).toBeGreaterThan(seeds * lifeCalls);
+      });
+      expect(tried).toBeGreaterThan(seeds.length * lifeCalls);
       say(`${trouble} at ${tried} calls`);
     },
     600_000,

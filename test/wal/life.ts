@@ -60,17 +60,12 @@ export class Life {
     return this.#calls;
   }
 
-  /** Lives the whole life. Rejects, naming the seed, when the log does not hold what it must. */
+  /** Lives the whole life. Rejects when the log does not hold what it must. */
   async run(): Promise<void> {
-    try {
-      for (let start = 0; start < this.#options.starts; start++) await this.#start();
-      this.#calm = true;
-      const opened = await this.#open();
-      this.#book.reopened(opened, this.#applied);
-    } catch (error) {
-      const { seed } = this.#options;
-      throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
-    }
+    for (let start = 0; start < this.#options.starts; start++) await this.#start();
+    this.#calm = true;
+    const opened = await this.#open();
+    this.#book.reopened(opened, this.#applied);
   }
 
   /** From one start of the process to its end. */

@@ -17,9 +17,6 @@ import { SimDisk } from "../sim/disk.ts";
 export const directory = "/data/wal";
 export const cluster = 0xc1n;
 
-/** More rounds where time does not matter: T4_TEST_WHOLE=1. */
-export const whole = process.env.T4_TEST_WHOLE === "1";
-
 /** An entry that puts `value` under a key that names its index. */
 export function entryOf(index: number, value: Uint8Array, term = 1): Entry {
   const revision = revisionOf(index + 1);
@@ -107,11 +104,6 @@ export async function severalSegments(): Promise<{ disk: SimDisk; log: Log }> {
   const value = Buffer.alloc(300, 7);
   for (let frame = 0; frame < 6; frame++) await append(log, value, value);
   return { disk, log };
-}
-
-/** Says how much a test has tried. */
-export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
 }
 
 /** A SimDisk with these files on it, by path. */

@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { DiskCall } from "../sim/disk.ts";
+import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
 import { type Fate, Life, sites } from "./life.ts";
-import { say, whole } from "./logbook.ts";
 
-const seeds = whole ? 20_000 : 1_500;
+const seeds = seedsUpTo(amount(1_500, 100, 20_000));
+const lackSeedsMax = 1_500;
 const starts = 6;
 
 /** Crashes at random calls, and now and then an error of the disk. */
@@ -28,12 +29,12 @@ function lifeOf(seed: number, skip?: string): Life {
 
 test("every acknowledged entry is there after crashes and power losses", async () => {
   let calls = 0;
-  for (let seed = 1; seed <= seeds; seed++) {
+  await tryEach(seeds, import.meta.path, async (seed) => {
     const life = lifeOf(seed);
     await life.run();
     calls += life.calls;
-  }
-  say(`${seeds} seeds of ${starts} starts, ${calls} calls of the disk`);
+  });
+  say(`${seeds.length} seeds of ${starts} starts, ${calls} calls of the disk`);
 }, 600_000);
 
 /** Every sync of the room. A new one must be added, and is then shown to be needed. */
@@ -62,9 +63,9 @@ test.each(syncs)(
           () => true,
         );
     let seed = 1;
-    while (seed <= seeds && !(await lost(seed))) seed++;
+    while (seed <= lackSeedsMax && !(await lost(seed))) seed++;
     say(`without ${skip}: lost with seed ${seed}`);
-    expect(seed).toBeLessThanOrEqual(seeds);
+    expect(seed).toBeLessThanOrEqual(lackSeedsMax);
   },
   600_000,
 );
