@@ -130,6 +130,8 @@ export interface JoinOptions extends PinOptions {
   /** The source's prefix and the branch's own, as `normalPrefix` writes them. */
   readonly sourcePrefix: string;
   readonly ownPrefix: string;
+  /** The pin to take; without it, the one with our prefix, else the newest that is free. */
+  readonly id?: string | undefined;
 }
 
 export type Joined =
@@ -151,9 +153,10 @@ export async function joinBranch(
 ): Promise<Joined> {
   const { nowMs, ownPrefix, random, sourcePrefix } = options;
   for (;;) {
-    const pins = (await listBranches(source, options)).filter(
-      ({ pin }) => isActive(pin, nowMs) && keyOf(pin.checkpoint) === checkpointKey,
-    );
+    const pins = (await listBranches(source, options))
+      .filter(({ id }) => options.id === undefined || id === options.id)
+      .filter(({ pin }) => isActive(pin, nowMs) && keyOf(pin.checkpoint) === checkpointKey)
+      .sort((a, b) => b.pin.createdMs - a.pin.createdMs);
     const found =
       pins.find(({ pin }) => pin.branchPrefix === ownPrefix) ??
       pins.find(({ pin }) => pin.branchPrefix === undefined);

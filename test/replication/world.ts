@@ -295,6 +295,7 @@ export class World {
       ...options,
       sourcePrefix: "db",
       ownPrefix: "branch",
+      id: "branch",
     });
     if (joined.outcome !== "joined") {
       this.#truth.break(`a branch is ${joined.outcome}`);
