@@ -241,7 +241,8 @@ test("inspect sees whole writes, none older than those acknowledged, while write
   const writers = Promise.all(Array.from({ length: 8 }, (_, writer) => write(writer)));
   const rounds = whole ? 100 : 12;
   let replaced = 0;
-  for (let round = 0, manifest = ""; round < rounds; round++) {
+  let looks = 0;
+  for (let manifest = ""; looks < rounds || replaced < 3; looks++) {
     const floor = new Map(acknowledged);
     const least = newest;
     const pairs = await inspect<Shown[]>(directory.path, "list", "--limit=0");
@@ -260,8 +261,7 @@ test("inspect sees whole writes, none older than those acknowledged, while write
   isOver = true;
   await writers;
   client.close();
-  process.stdout.write(`${rounds} looks at ${writes} writes, ${replaced} manifests\n`);
-  expect(replaced).toBeGreaterThan(2);
+  process.stdout.write(`${looks} looks at ${writes} writes, ${replaced} manifests\n`);
   const { current_revision } = await inspect<{ current_revision: number }>(directory.path, "meta");
   expect(current_revision).toBe(newest);
 }, 120_000);
