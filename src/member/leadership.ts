@@ -57,6 +57,8 @@ export class Leadership {
   #required: boolean;
   /** R2: the newest write of the lock; the next begins when it is over. */
   #intent: Promise<unknown> = Promise.resolve();
+  /** The newest upload; one runs at a time. */
+  #uploads: Promise<unknown> = Promise.resolve();
   /** The read of the lock that is under way, and the one that begins after it. */
   #asking: Promise<void> = Promise.resolve();
   #asked: Promise<void> | undefined;
@@ -116,11 +118,9 @@ export class Leadership {
    * Only while batches do not wait for the bucket. Rejects as `ship` does; DiskError.
    */
   async upload(log: Log): Promise<void> {
-    for (;;) {
-      const batches = log.reader(this.archive.end.position).read(uploadBytesMax);
-      if (batches.length === 0) return;
-      await this.#put(batches);
-    }
+    const uploaded = this.#uploads.then(() => this.#uploadAll(log));
+    this.#uploads = uploaded.catch(() => undefined);
+    await uploaded;
   }
 
   /**
@@ -197,6 +197,14 @@ export class Leadership {
       await Promise.race([returned, clock.sleep(graceMs, this.#stop.signal)]);
     }
     this.#stop.abort();
+  }
+
+  async #uploadAll(log: Log): Promise<void> {
+    for (;;) {
+      const batches = log.reader(this.archive.end.position).read(uploadBytesMax);
+      if (batches.length === 0) return;
+      await this.#put(batches);
+    }
   }
 
   async #put(batches: readonly Batch[]): Promise<void> {
