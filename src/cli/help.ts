@@ -25,10 +25,17 @@ export function operandsUsage(table: Table): string {
 
 /** The same as a Markdown table. */
 export function optionsMarkdown(table: Table): string {
-  const rows = Object.values(table).map(
-    (option) =>
-      `| \`--${option.flag}\` | \`${variableOf(option.flag)}\` | ${presetMarkdown(option)} | ${sentence(option)} |`,
-  );
+  const rows = Object.values(table).map((option) => {
+    const { flag, onlyTyped, operand } = option;
+    const variable = onlyTyped ? "" : `\`${variableOf(flag)}\``;
+    const cells = [
+      `\`${operand ?? `--${flag}`}\``,
+      variable,
+      presetMarkdown(option),
+      sentence(option),
+    ];
+    return `| ${cells.join(" | ")} |`;
+  });
   return ["| flag | variable | default | meaning |", "|---|---|---|---|", ...rows].join("\n");
 }
 
@@ -41,6 +48,7 @@ function presetHelp(option: Option<unknown>): string {
 }
 
 function presetMarkdown(option: Option<unknown>): string {
+  if (option.required) return "required";
   return option.preset === undefined ? (option.presetHelp ?? "") : `\`${option.preset}\``;
 }
 
