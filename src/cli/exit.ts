@@ -1,6 +1,8 @@
 /** What the process exits with: one table from what went wrong to the code that says so. */
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { DiskError, InUseError } from "../lib/disk.ts";
+import { ObjectError, type ObjectErrorKind } from "../object/store.ts";
+import { SupersededError } from "../replication/archive.ts";
 import { TlsError } from "../rpc/server.ts";
 import { ListenError } from "./listen.ts";
 import { ConfigurationError, NotFoundError, UsageError } from "./usage.ts";
@@ -36,7 +38,9 @@ export function exitCodeOf(error: unknown): number {
 function outcomeOf(error: unknown): keyof typeof exitCodes {
   if (error instanceof UsageError) return "usage";
   if (error instanceof NotFoundError) return "notFound";
+  if (error instanceof SupersededError) return "superseded";
   if (error instanceof CorruptionError) return "corruption";
+  if (error instanceof ObjectError) return objectOutcomes[error.kind];
   if (error instanceof InUseError) return "temporary";
   if (error instanceof ForeignError || error instanceof ConfigurationError) return "configuration";
   if (error instanceof TlsError) return "configuration";
@@ -44,6 +48,17 @@ function outcomeOf(error: unknown): keyof typeof exitCodes {
   if (error instanceof ListenError) return listenOutcomes[error.code] ?? "configuration";
   return "failure";
 }
+
+const objectOutcomes: Readonly<Record<ObjectErrorKind, keyof typeof exitCodes>> = {
+  conflict: "unreachable",
+  damaged: "corruption",
+  denied: "permission",
+  full: "temporary",
+  invalid: "configuration",
+  noBucket: "configuration",
+  throttled: "unreachable",
+  unknown: "unreachable",
+};
 
 const listenOutcomes: Readonly<Record<string, keyof typeof exitCodes>> = {
   EACCES: "permission",

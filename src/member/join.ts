@@ -30,7 +30,7 @@ import {
   takeWithOwnLog,
   writeHead,
 } from "../replication/lock.ts";
-import { registerNode } from "../replication/nodes.ts";
+import { addBoot, registerNode } from "../replication/nodes.ts";
 import { findSlot, replayLog } from "../replication/replay.ts";
 import { Log } from "../wal/log.ts";
 import { type Cut, surveyLog } from "../wal/survey.ts";
@@ -234,13 +234,9 @@ class Joining {
     const { clusterId: cluster, memberId: incarnation } = directory.identity;
     onStep({ name: "lock", done: 0, total: 0 });
     const now = await outwait(observed, directory.identity, { ...this.#options, store, bootId });
-    const bootIds = [bootId];
-    const createdMs = clock.wall();
-    await registerNode(
-      store,
-      { cluster, incarnation, name, bootIds, createdMs },
-      { clock, random },
-    );
+    const node = { cluster, incarnation, name, bootIds: [bootId], createdMs: clock.wall() };
+    await registerNode(store, node, { clock, random });
+    await addBoot(store, node, bootId, { clock, random });
     const self = { incarnation, name, address };
     const next: HeadDraft = draft({ head: now?.head, self, cluster, pastTerm });
     const written = await writeHead(store, now, next, { clock, random });
@@ -256,7 +252,9 @@ class Joining {
     const { clock, random } = this.#options;
     const { store } = this.#bucket;
     const { clusterId: cluster, memberId: writer } = identity;
-    const end = await findEnd(store, cluster, { empty: empty ?? emptyLog() });
+    const { seq } = await readBoundary(store);
+    const atLeast = seq - 1;
+    const end = await findEnd(store, cluster, { empty: empty ?? emptyLog(), atLeast });
     return await putFence({ store, cluster, term, writer }, end, { clock, random });
   }
 
