@@ -55,7 +55,7 @@ export class Host {
     this.#fortune = fortune;
     this.#random = random;
     const wallMs = Date.UTC(2026, 0, 1) + random.below(1_000_000);
-    this.clock = new SimClock(wallMs, random.below(3) === 0 ? 0 : 0.05);
+    this.clock = new SimClock(wallMs, [0, 0.05, 0.3][random.below(3)]);
   }
 
   get death(): Promise<"dead"> {

@@ -87,7 +87,7 @@ export class Life {
     return this.#fortune.trace;
   }
 
-  /** Lives the whole life. Rejects, naming the seed, when the member is not what it must be. */
+  /** Lives the whole life. Rejects, naming the place, when the member is not what it must be. */
   async run(): Promise<void> {
     try {
       while (this.#start++ < this.#options.starts) {
@@ -105,7 +105,7 @@ export class Life {
       await this.#host.settled(member.close());
     } catch (error) {
       const why = error instanceof Error ? error.message : `${error}`;
-      const where = `seed ${this.#options.seed}, start ${this.#start}, call ${this.calls}`;
+      const where = `start ${this.#start}, call ${this.calls}`;
       throw new Error(`${where}: ${why}`, { cause: error });
     }
   }
@@ -199,6 +199,9 @@ export class Life {
     const answer = await this.book.ask(command, propose);
     if (answer instanceof Refusal) host.note(answer.kind);
     else host.note(`${answer.kind} ${answer.revision}`);
+    if (command.kind === "grant" && answer instanceof Refusal && answer.kind === "outcomeUnknown") {
+      host.leases.mayBegin(command.lease);
+    }
     if (!(answer instanceof Refusal) && answer.kind === "grant") {
       host.leases.begins(answer.lease, answer.ttlSeconds, askedMs);
     }

@@ -5,12 +5,12 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { DiskCall } from "../sim/disk.ts";
+import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
 import type { Fate } from "./host.ts";
 import { Life } from "./life.ts";
 import { syncSiteOf } from "./sites.ts";
 
-const whole = Bun.env.T4_TEST_WHOLE === "1";
-const seeds = whole ? 5000 : 300;
+const seeds = seedsUpTo(amount(300, 20, 5000));
 const starts = 5;
 const operations = 14;
 const lackSeedsMax = 2000;
@@ -41,29 +41,30 @@ function isSyncCall({ operation }: DiskCall): boolean {
   return operation === "sync" || operation === "syncDirectory";
 }
 
-test(`all that was acknowledged is there after power losses and crashes, in ${seeds} lives`, async () => {
+test(`all that was acknowledged is there after power losses and crashes, in ${seeds.length} lives`, async () => {
   const sums: Record<string, number> = {};
-  for (let seed = 1; seed <= seeds; seed++) {
+  await tryEach(seeds, import.meta.path, async (seed) => {
     const life = lifeOf(seed);
     await life.run();
     for (const [what, count] of Object.entries({ ...life.book.counts, calls: life.calls })) {
       sums[what] = (sums[what] ?? 0) + count;
     }
-  }
+  });
   const told = Object.entries(sums).map(([what, count]) => `${count} ${what}`);
-  say(`${seeds} lives of ${starts} starts: ${told.join(", ")}`);
+  say(`${seeds.length} lives of ${starts} starts: ${told.join(", ")}`);
 }, 1_800_000);
 
 test("a life is the same every time it is lived", async () => {
   const traces = new Set<number>();
-  for (let seed = 1; seed <= 20; seed++) {
+  const same = seedsUpTo(amount(20, 3, 20));
+  for (const seed of same) {
     const [once, again] = [lifeOf(seed), lifeOf(seed)];
     await once.run();
     await again.run();
     expect(again.trace).toBe(once.trace);
     traces.add(once.trace);
   }
-  expect(traces.size).toBe(20);
+  expect(traces.size).toBe(same.length);
 }, 600_000);
 
 interface Lack {
@@ -139,14 +140,9 @@ test.each(lacks)(
           (error: Error) => error.message,
         );
     }
-    say(`without ${lack.skip}: ${loss}`);
+    say(`without ${lack.skip}, seed ${seed}: ${loss}`);
     expect(loss).toBeDefined();
     await lackingLife(seed, lack, true).run();
   },
   600_000,
 );
-
-/** Prints how much a test has tried. */
-function say(line: string): void {
-  process.stderr.write(`${line}\n`);
-}

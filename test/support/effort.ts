@@ -19,8 +19,12 @@ export function amount(usual: number, inBrief: number, inWhole: number): number 
 
 /** Seeds from 1 to `count`; the one that T4_TEST_SEED names instead, if it names one. */
 export function seedsUpTo(count: number): readonly number[] {
-  if (only !== undefined) return [Number(only)];
-  return Array.from({ length: count }, (_, at) => at + 1);
+  return seedsOr(Array.from({ length: count }, (_, at) => at + 1));
+}
+
+/** These seeds; the one that T4_TEST_SEED names instead, if it names one. */
+export function seedsOr(seeds: readonly number[]): readonly number[] {
+  return only === undefined ? seeds : [Number(only)];
 }
 
 /** Tries one seed after the other. A failure tells the seed, and the command that runs it alone. */
