@@ -29,7 +29,7 @@ export function captureOf(
     position: {
       index: indexOf(index),
       term: termOf(1),
-      chain: BigInt(index) * 0x9e3779b97f4a7c15n,
+      chain: BigInt.asUintN(64, BigInt(index) * 0x9e3779b97f4a7c15n),
     },
     lastSeq: index,
     floor: 0,
