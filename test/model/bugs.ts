@@ -101,8 +101,8 @@ export const seeded: readonly Seeded[] = [
     most: 10_000,
   },
   {
-    bug: "fence below the boundary",
-    what: "a fence counts although it took a slot whose data was deleted (R7)",
+    bug: "checkpoint of a deposed leader",
+    what: "a checkpoint is published without reading the lock after it was captured (R8)",
     breaks: "lost",
     bounds: { ...rivals, writes: 2, gc: true, reads: false },
     most: 5000,
@@ -207,6 +207,7 @@ export const deletedFence: readonly string[] = [
   "answer 3@1",
   "commit@1",
   "checkpoint 3@1",
+  'publish 3 of "ac"',
   "delete 2",
   "put lands 2 of term 1",
   "answer 2@0",

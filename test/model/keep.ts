@@ -5,19 +5,32 @@ import type { State } from "./state.ts";
 import type { Steps } from "./step.ts";
 
 /**
- * A leader, deposed or not, publishes a checkpoint of what it has committed, captured at any of its
- * slots since the last one. The pointer to the newest never goes back.
+ * A leader has captured what it committed, at any of its slots since the last checkpoint, and then
+ * reads its own term in the lock. The manifest is published at any later time, even when it does not
+ * lead any more, and so are others before it: the pointer to the newest never goes back.
  */
 export function checkpointSteps(steps: Steps, scope: Scope, state: State, at: number): void {
   const leader = state.nodes[at];
   if (!scope.gc || leader === undefined || leader.role !== "leader" || !leader.fenced) return;
+  if (state.head.term > leader.term && scope.bug !== "checkpoint of a deposed leader") return;
   const { checkpoint } = state;
   for (let slot = (checkpoint?.lastSlot ?? -1) + 1; slot < leader.next; slot++) {
     const { log, term } = positionAt(scope, state, slot + 1);
     if (log.length > leader.commit || log.length <= (checkpoint?.log.length ?? 0)) continue;
     steps.of(at, `checkpoint ${slot}`, (node, next) => {
       const leaders = scope.bug === "replay from the leader's term";
-      next.checkpoint = { log, lastSlot: slot, term: leaders ? node.term : term };
+      const manifest = { log, lastSlot: slot, term: leaders ? node.term : term };
+      next.manifests = [...next.manifests, manifest];
+    });
+  }
+}
+
+/** A manifest becomes the newest, unless that holds as much (tidy drops it then). */
+export function publishSteps(steps: Steps, state: State): void {
+  for (const manifest of state.manifests) {
+    steps.also(`publish ${manifest.lastSlot} of "${manifest.log}"`, (next) => {
+      next.checkpoint = manifest;
+      next.manifests = next.manifests.filter((other) => other !== manifest);
     });
   }
 }

@@ -1,6 +1,6 @@
 /** When two states are the same: forgetting what cannot matter any more, and hashing the rest. */
 import type { Scope } from "./scope.ts";
-import type { Ack, HeadWrite, LogObject, LogPut, Node, State } from "./state.ts";
+import type { Ack, Checkpoint, HeadWrite, LogObject, LogPut, Node, State } from "./state.ts";
 
 /**
  * Removes requests that can have no effect (a head write whose ver is gone, a put whose slot is taken
@@ -15,6 +15,10 @@ export function tidy(scope: Scope, state: State): void {
   state.logPuts = distinct(
     state.logPuts.filter(({ slot }) => !isTaken(scope, state.slots[slot])),
     putKey,
+  );
+  state.manifests = distinct(
+    state.manifests.filter(({ log }) => log.length > (state.checkpoint?.log.length ?? 0)),
+    checkpointKey,
   );
   state.acks = distinct(
     state.acks.filter((ack) => isAwaited(state, ack)),
@@ -56,9 +60,8 @@ export function keyOf(state: State): string {
   key += `,${state.writes},${state.crashes},${state.disksLost}`;
   key += `,${state.switches},${state.duplicates}|`;
   for (const object of state.slots) key += `${objectKey(object)} `;
-  if (checkpoint !== undefined) {
-    key += `|${checkpoint.log},${checkpoint.lastSlot},${checkpoint.term}`;
-  }
+  if (checkpoint !== undefined) key += `|${checkpointKey(checkpoint)}`;
+  for (const manifest of state.manifests) key += `m${checkpointKey(manifest)}`;
   key += "|";
   for (const write of state.headWrites) key += `${headKey(write)} `;
   key += "|";
@@ -97,6 +100,10 @@ function flags({ requiresS3, recordedS3, intent, fenced }: Node): string {
 
 function headKey({ ver, term, leader, life, iss, s3 }: HeadWrite): string {
   return `${ver},${term},${leader},${life},${iss}${s3 ? "s" : "-"}`;
+}
+
+export function checkpointKey({ log, lastSlot, term }: Checkpoint): string {
+  return `${log},${lastSlot},${term}`;
 }
 
 function putKey({ slot, object }: LogPut): string {

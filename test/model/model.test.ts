@@ -98,6 +98,7 @@ const everyKind = [
   "heartbeat",
   "lose disk",
   "propose",
+  "publish",
   "put data",
   "put fence",
   "put lands",

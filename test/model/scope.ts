@@ -14,7 +14,7 @@ export type Bug =
   | "read before the term's start"
   | "longest wins"
   | "fence deleted"
-  | "fence below the boundary"
+  | "checkpoint of a deposed leader"
   | "recover before the fence"
   | "s3=false on takeover"
   | "tail after the grow"
@@ -108,6 +108,7 @@ export function startOf(scope: Scope): State {
     head: { ver: 0, term: 0, leader: -1, life: 0, iss: 0, s3: true },
     slots: [],
     checkpoint: undefined,
+    manifests: [],
     headWrites: [],
     logPuts: [],
     acks: [],

@@ -1,5 +1,5 @@
 /** Can one node, run alone, come to lead? Everything else stands still, and nothing else arrives. */
-import { hashText, objectKey, tidy } from "./key.ts";
+import { checkpointKey, hashText, objectKey, tidy } from "./key.ts";
 import { freshNode, type Scope } from "./scope.ts";
 import { copyOf, has, type Node, type State, stepDown } from "./state.ts";
 import type { Step } from "./step.ts";
@@ -58,6 +58,7 @@ function leadAlone(scope: Scope, state: State, node: Node): void {
   alone.incarnations++;
   alone.headWrites = [];
   alone.logPuts = [];
+  alone.manifests = [];
   alone.acks = [];
   const bounds = soloScope(scope, alone);
   for (let count = 0; count < stepsMax; count++) {
@@ -107,8 +108,6 @@ function soloScope(scope: Scope, state: State): Scope {
 function bucketKey({ head, slots, checkpoint, acked }: State): string {
   let key = `${head.ver > 0 ? "h" : "-"}${head.term}${head.s3 ? "s" : "-"}|${acked}|`;
   for (const object of slots) key += `${objectKey(object)} `;
-  if (checkpoint !== undefined) {
-    key += `|${checkpoint.log},${checkpoint.lastSlot},${checkpoint.term}`;
-  }
+  if (checkpoint !== undefined) key += `|${checkpointKey(checkpoint)}`;
   return key;
 }

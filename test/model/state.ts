@@ -10,8 +10,8 @@
  *   +--------------------+      headWrites  <------+    disk:   incarnation, promised, log, logTerm
  *   | head (leader-lock) | <--  (CAS by ver)       +--  memory: role, term, required, commit,
  *   | slots  (wal/<seq>) | <--  logPuts     <------+            stored, next, put, read ...
- *   | checkpoint         |      (If-None-Match)              |  acks: what peers say they hold
- *   +--------------------+                                   +- acked: what clients were told
+ *   | checkpoint         | <--  (If-None-Match)              |  acks: what peers say they hold
+ *   +--------------------+      manifests                    +- acked: what clients were told
  *
  * There is no clock. A pause is a node that takes no step, a partition an acknowledgement or request
  * that is never delivered, a lost request one that is never executed, a lost answer one that is never
@@ -30,9 +30,10 @@
  *   R6   acknowledged is what every required member holds under the leader's term   commit.ts
  *   R7   a term's first log object is a fence at the first free slot; lower terms
  *        after it are void; replay follows the newest term over its base            upload.ts, bucket.ts
- *        A fence counts only if its slot, read after it landed, is not below gc/boundary: there
- *        it may have found a slot whose data was deleted, and stops nobody
- *   R8   data objects go below a checkpoint; fences never                           keep.ts
+ *   R8   data objects go below a checkpoint; fences never. Who has captured a
+ *        checkpoint reads its own term in the lock before it publishes it: else
+ *        a fence on its way may land where the checkpoint's data was deleted,
+ *        behind a leader whom it does not stop                                      keep.ts
  *   R9   one log put at a time; ours is what reads back as ours                     upload.ts
  *   R10  only committed entries are uploaded while the bucket is not required       upload.ts
  *   R11  no linearizable read before the term's start is committed                  read.ts
@@ -162,6 +163,8 @@ export interface State {
   head: Head;
   slots: readonly (LogObject | undefined)[];
   checkpoint: Checkpoint | undefined;
+  /** Checkpoints that may be published at any time. */
+  manifests: readonly Checkpoint[];
   headWrites: readonly HeadWrite[];
   logPuts: readonly LogPut[];
   acks: readonly Ack[];

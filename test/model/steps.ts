@@ -1,7 +1,7 @@
 /** Everything that can happen next. */
 import { commitSteps } from "./commit.ts";
 import { failureSteps } from "./failure.ts";
-import { checkpointSteps, deleteSteps } from "./keep.ts";
+import { checkpointSteps, deleteSteps, publishSteps } from "./keep.ts";
 import { memberSteps } from "./members.ts";
 import { networkSteps } from "./network.ts";
 import { readSteps } from "./read.ts";
@@ -24,6 +24,7 @@ export function stepsOf(scope: Scope, state: State): readonly Step[] {
     failureSteps(steps, scope, state, at);
   }
   networkSteps(steps, scope, state);
+  publishSteps(steps, state);
   deleteSteps(steps, scope, state);
   return steps.list;
 }

@@ -74,9 +74,6 @@ function answerSteps(
 }
 
 function confirm(scope: Scope, state: State, node: Node, object: LogObject, slot: number): void {
-  // Data was deleted here and the fence took its place: it is behind the old leader. Another one.
-  const covered = slot <= (state.checkpoint?.lastSlot ?? -1);
-  if (!node.fenced && covered && scope.bug !== "fence below the boundary") return;
   node.next = slot + 1;
   if (node.read?.putSince === true) node.read = { ...node.read, putSince: false, bucket: true };
   if (node.fenced) {
