@@ -65,6 +65,60 @@ const dataDirectory = option(
   "where the log (wal/) and the tables (db/) live",
 );
 
+/** Which bucket; every command that uses one has these. */
+export const storeOptions = {
+  objectStore: unset(
+    "object-store",
+    text("s3://bucket|file:///directory"),
+    "no bucket",
+    "where the durable copy is kept; the same as --s3-bucket, or a directory that serves as one",
+  ),
+  s3Bucket: unset("s3-bucket", text("name"), "no bucket", "the bucket that keeps the durable copy"),
+  s3Prefix: unset(
+    "s3-prefix",
+    text("prefix"),
+    "the whole bucket",
+    "the keys of this database begin with it and one slash",
+  ),
+  s3Endpoint: unset(
+    "s3-endpoint",
+    text("url"),
+    "AWS",
+    "another S3 server, such as http://localhost:9000",
+  ),
+  s3Region: unset("s3-region", text("region"), "that of AWS's own settings", "the bucket's region"),
+  s3Profile: unset(
+    "s3-profile",
+    text("profile"),
+    "that of AWS's own settings",
+    "credentials of this profile of the AWS configuration files",
+  ),
+  s3AccessKeyId: unset(
+    "s3-access-key-id",
+    text("id"),
+    "AWS's standard chain",
+    "fixed credentials; needs --s3-secret-access-key",
+  ),
+  s3SecretAccessKey: unset(
+    "s3-secret-access-key",
+    text("secret"),
+    "AWS's standard chain",
+    "its secret; better set by its variable, which nobody sees in a list of processes",
+  ),
+  s3SessionToken: unset(
+    "s3-session-token",
+    text("token"),
+    "none",
+    "of credentials that are valid for some hours",
+  ),
+  s3CaBundle: unset(
+    "s3-ca-bundle",
+    text("file"),
+    "the system's",
+    "certificates of authorities that the S3 server's is signed by, PEM",
+  ),
+} as const;
+
 export const runOptions = {
   dataDirectory,
   listen: option("listen", address(), "127.0.0.1:3379", "where etcd clients connect (gRPC)"),
@@ -161,6 +215,7 @@ export const runOptions = {
     "true",
     "accepted; clients may always ping without a call open",
   ),
+  ...storeOptions,
   syncUpload: option(
     "wal-sync-upload",
     toggle(),

@@ -13,10 +13,11 @@ import { createLogger, type Logger } from "../lib/logger.ts";
 import { PosixDisk } from "../lib/posix.ts";
 import { SystemRandom } from "../lib/random.ts";
 import { Registry } from "../lib/registry.ts";
-import { Member } from "../member/member.ts";
+import { Member, type MemberOptions } from "../member/member.ts";
 import type { Vitals } from "../member/vitals.ts";
 import { ListenError as CallListenError, type Server, serve } from "../rpc/server.ts";
 import { codes } from "../rpc/status.ts";
+import { bucketSettings, checkBucketOptions } from "./bucket.ts";
 import { build } from "./build.ts";
 import type { Command, Shell } from "./command.ts";
 import { type End, Ending } from "./ending.ts";
@@ -27,7 +28,8 @@ import { callMeters, watchLoop } from "./instruments.ts";
 import { ListenError } from "./listen.ts";
 import { type RunOptions, runOptions } from "./options.ts";
 import { parse } from "./parse.ts";
-import { Start } from "./readiness.ts";
+import { type Readiness, Start } from "./readiness.ts";
+import { type OpenBucket, openBucket } from "./store.ts";
 import { readTls, type Tls } from "./tls.ts";
 import { addressText } from "./value.ts";
 
@@ -54,6 +56,7 @@ class Run {
   readonly #ending = new Ending(this.#clock);
   readonly #logger: Logger;
   readonly #start: Start;
+  readonly #bucket: OpenBucket | undefined;
   #member: Member | undefined;
   #server: Server | undefined;
 
@@ -65,6 +68,12 @@ class Run {
     const wall = () => this.#clock.wall();
     this.#logger = createLogger({ level, format, wall, write: shell.warn });
     this.#start = new Start(this.#clock, this.#logger);
+    this.#bucket = openBucket(options, {
+      clock: this.#clock,
+      random: this.#random,
+      make: true,
+    });
+    checkBucketOptions(options, this.#bucket !== undefined);
   }
 
   /** Resolves to the exit code when the process is to end. */
@@ -88,7 +97,7 @@ class Run {
 
   #servePages() {
     const vitals = () => (this.#member === undefined ? undefined : this.#member.vitals());
-    const readiness = () => this.#start.readiness;
+    const readiness = () => awayOr(this.#start.readiness, this.#member);
     const wall = () => this.#clock.wall();
     showGauges(this.#registry, { vitals, ready: () => readiness().ready, wall, build });
     const fatal = this.#ending.fail;
@@ -113,6 +122,7 @@ class Run {
 
   async #openMember(): Promise<Member> {
     const { advertiseUrls, dataDirectory, name } = this.#options;
+    const bucket = this.#openBucket();
     const derived = () => [this.#clientUrl(this.#server?.port ?? this.#options.listen.port)];
     return await Member.open({
       dataDirectory,
@@ -121,6 +131,7 @@ class Run {
         return advertiseUrls ?? derived();
       },
       settings: settingsOf(this.#options),
+      bucket,
       disk: new PosixDisk(),
       clock: this.#clock,
       random: this.#random,
@@ -129,6 +140,13 @@ class Run {
       onStep: (step) => this.#start.at(stepTexts[step.name], step),
       fatal: this.#ending.fail,
     });
+  }
+
+  /** The bucket. */
+  #openBucket(): MemberOptions["bucket"] {
+    if (this.#bucket === undefined) return undefined;
+    this.#start.at(stepTexts.bucket);
+    return bucketSettings(this.#options, this.#bucket);
   }
 
   async #serveCalls(member: Member): Promise<Server> {
@@ -171,7 +189,8 @@ class Run {
     this.#logger.info("serving", {
       version: build.version,
       commit: build.commit,
-      mode: "single",
+      mode: modeText(this.#options, this.#bucket),
+      ...(this.#bucket && { bucket: this.#bucket.store.address }),
       dataDir: dataDirectory,
       listen: endpoint,
       metrics,
@@ -252,6 +271,10 @@ Try it:
 
 const stepTexts = {
   directory: "locking the data directory",
+  bucket: "looking at the bucket",
+  restore: "taking tables from a checkpoint",
+  lock: "taking the lock",
+  upload: "uploading the first checkpoint",
   tables: "opening the tables",
   log: "replaying the log",
   term: "beginning a term",
@@ -267,6 +290,25 @@ export function settingsOf(options: RunOptions) {
     memtableBytesMax: options.memtableMib * mebibyte,
     cacheBytesMax: options.cacheMib * mebibyte,
   };
+}
+
+function modeText(
+  { branchPrefix, syncUpload }: RunOptions,
+  bucket: OpenBucket | undefined,
+): string {
+  if (bucket === undefined) return "single";
+  const mode = branchPrefix === undefined ? "single+bucket" : "branch";
+  return syncUpload ? mode : `${mode}, upload behind`;
+}
+
+/** A bucket that does not answer for this long makes a member that waits for it unready. */
+const awayMsMax = 10_000;
+
+function awayOr(readiness: Readiness, member: Member | undefined): Readiness {
+  const awayMs = readiness.ready ? (member?.bucketAwayMs ?? 0) : 0;
+  if (awayMs < awayMsMax) return readiness;
+  const step = `the bucket has not answered for ${Math.round(awayMs / 1000)} s; writes wait for it`;
+  return { ready: false, step };
 }
 
 function tlsText(tls: Tls | undefined): string {

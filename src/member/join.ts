@@ -230,13 +230,14 @@ class Joining {
     pastTerm: number,
   ): Promise<Observed | undefined> {
     const { clock, name, onStep, random } = this.#options;
-    const { address, bootId, store } = this.#bucket;
+    const { address, store } = this.#bucket;
+    const place = this.#bucket.place();
     const { clusterId: cluster, memberId: incarnation } = directory.identity;
     onStep({ name: "lock", done: 0, total: 0 });
-    const now = await outwait(observed, directory.identity, { ...this.#options, store, bootId });
-    const node = { cluster, incarnation, name, bootIds: [bootId], createdMs: clock.wall() };
+    const now = await outwait(observed, directory.identity, { ...this.#options, store, place });
+    const node = { cluster, incarnation, name, bootIds: [place], createdMs: clock.wall() };
     await registerNode(store, node, { clock, random });
-    await addBoot(store, node, bootId, { clock, random });
+    await addBoot(store, node, place, { clock, random });
     const self = { incarnation, name, address };
     const next: HeadDraft = draft({ head: now?.head, self, cluster, pastTerm });
     const written = await writeHead(store, now, next, { clock, random });

@@ -223,6 +223,13 @@ export class Member {
     return vitalsOf(this.#rooms, { name, term, leads, applied: this.applied, disk, bucket });
   }
 
+  /** How long writes have waited for a bucket that does not answer; 0 when none does. */
+  get bucketAwayMs(): number {
+    const { leadership } = this.#rooms;
+    const since = leadership?.isRequired ? leadership.archive.awaySince : undefined;
+    return since === undefined ? 0 : this.#options.clock.now() - since;
+  }
+
   /** For a response about `revision`; the current one when left out. */
   header(revision: number = this.revision): Header {
     return { ...this.identity, revision, term: this.term };

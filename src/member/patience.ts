@@ -19,19 +19,19 @@ export interface PatienceOptions {
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly bootId: string;
+  readonly place: string;
 }
 
 /** The lock as it stands when the waiting is over. ObjectError, CorruptionError, ForeignError. */
 export async function outwait(
   observed: Observed | undefined,
   { clusterId, memberId }: Identity,
-  { bootId, clock, logger, store }: PatienceOptions,
+  { place, clock, logger, store }: PatienceOptions,
 ): Promise<Observed | undefined> {
   if (observed === undefined || observed.head.readLeaseMs === 0) return observed;
   if (observed.head.leader.incarnation === memberId) {
     const node = await readNode(store, memberId, clusterId);
-    if (node?.bootIds.includes(bootId)) return observed;
+    if (node?.bootIds.includes(place)) return observed;
   }
   const leader = observed.head.leader.name;
   let seen = observed;

@@ -48,8 +48,8 @@ export interface BucketOptions {
   readonly strictReads: boolean;
   /** Where clients reach this member; the lock shows it. */
   readonly address: string;
-  /** Which machine and start of it this is: a directory that was copied is in another. */
-  readonly bootId: string;
+  /** Which directory of which machine this is: one that was copied is in another. Asked once it is there. */
+  readonly place: () => string;
   /** What a first start begins from. */
   readonly branch: BranchPoint | undefined;
 }

@@ -38,7 +38,7 @@ export function bucketOptions(given: BucketGiven): MemberOptions & { readonly cl
       syncUpload: true,
       strictReads: true,
       address: "",
-      bootId: "boot",
+      place: () => "here",
       branch: undefined,
       batchDelayMs: 0,
       causes: noCauses,
