@@ -5,7 +5,8 @@
  *   bun run test wal lsm          only these directories of test/
  *   bun run test --whole          with the long versions (T4_TEST_WHOLE=1)
  *
- * One directory of test/ is one suite and one process: a suite that crashes takes no other along.
+ * One directory of test/ is one suite and one process: a suite that crashes takes no other along. The
+ * first suite, "lint", is Biome and tsc: format, rules and types.
  * The last line is "N passed, N failed". A test that is skipped, a file that does not load and a
  * suite that crashes or does not end count as failed.
  */
@@ -19,6 +20,12 @@ interface Outcome {
 }
 
 const results = "node_modules/.cache/test-results";
+
+/** What the suite "lint" runs, each of which passes or fails. */
+const checks = [
+  ["biome", "check", "--error-on-warnings"],
+  ["tsc", "--pretty", "false"],
+] as const;
 const environment = { ...process.env };
 const wanted: string[] = [];
 for (const argument of process.argv.slice(2)) {
@@ -40,24 +47,44 @@ try {
 
 async function main(): Promise<number> {
   const suites = suitesOf(await Array.fromAsync(new Glob("test/**/*.test.ts").scan(".")));
-  const unknown = wanted.filter((name) => !suites.has(name));
+  const all = ["lint", ...suites.keys()];
+  const unknown = wanted.filter((name) => !all.includes(name));
   if (unknown.length > 0) {
-    throw new Error(`no suite ${unknown.join(", ")}; there are ${[...suites.keys()].join(", ")}`);
+    throw new Error(`no suite ${unknown.join(", ")}; there are ${all.join(", ")}`);
   }
-  fs.mkdirSync(results, { recursive: true });
-  provideEtcd(say);
-  await command([process.execPath, "build.ts"]);
+  const chosen = all.filter((name) => wanted.length === 0 || wanted.includes(name));
+  if (chosen.some((name) => suites.has(name))) await prepare();
   const failures: string[] = [];
   let total: Outcome = { passed: 0, failed: 0 };
-  for (const [name, files] of suites) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const outcome = await runSuite(name, files);
+  for (const name of chosen) {
+    const files = suites.get(name);
+    const outcome = files === undefined ? await lint() : await runSuite(name, files);
     total = { passed: total.passed + outcome.passed, failed: total.failed + outcome.failed };
     if (outcome.failed > 0) failures.push(`${name} (${outcome.failed})`);
   }
   if (failures.length > 0) say(`failed: ${failures.join(", ")}`);
   say(`${total.passed} passed, ${total.failed} failed`);
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
+}
+
+/** What suites need. */
+async function prepare(): Promise<void> {
+  fs.mkdirSync(results, { recursive: true });
+  provideEtcd(say);
+  await command([process.execPath, "build.ts"]);
+}
+
+async function lint(): Promise<Outcome> {
+  say("\n--- lint ---");
+  let failed = 0;
+  for (const check of checks) {
+    const line = [process.execPath, "x", "--bun", ...check];
+    const child = Bun.spawn(line, { stdio: ["ignore", "inherit", "inherit"] });
+    if ((await child.exited) === 0) continue;
+    say(`${check.join(" ")} ended with ${child.signalCode ?? child.exitCode}`);
+    failed++;
+  }
+  return { passed: checks.length - failed, failed };
 }
 
 /** Files by the directory of test/ they are in; those in test/ itself are the suite "house". */
