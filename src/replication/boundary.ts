@@ -48,7 +48,10 @@ export async function advanceBoundary(
     const object = await store.get(boundaryKey, options);
     const now = object === undefined ? start : decodeBoundary(object.bytes);
     if (now.seq >= target.seq) return now;
-    if (object === undefined) await store.putIfAbsent(boundaryKey, bytes, options);
-    else await store.putIfMatch(boundaryKey, bytes, object.tag, options);
+    const written =
+      object === undefined
+        ? await store.putIfAbsent(boundaryKey, bytes, options)
+        : await store.putIfMatch(boundaryKey, bytes, object.tag, options);
+    if (written !== undefined) return target;
   }
 }

@@ -269,15 +269,15 @@ export async function moveLatest(
   for (;;) {
     const now = await readPointer(store, options);
     if (now?.latest !== undefined && now.latest.index >= manifest.position.index) return;
-    if (now === undefined) {
-      await store.putIfAbsent(latestKey, bytes, options);
-      continue;
-    }
-    if (now.latest === undefined) {
+    if (now !== undefined && now.latest === undefined) {
       const [newest] = await listCheckpoints(store, options);
       if (newest?.key !== keyOf(manifest)) return;
     }
-    await store.putIfMatch(latestKey, bytes, now.tag, options);
+    const written =
+      now === undefined
+        ? await store.putIfAbsent(latestKey, bytes, options)
+        : await store.putIfMatch(latestKey, bytes, now.tag, options);
+    if (written !== undefined) return;
   }
 }
 

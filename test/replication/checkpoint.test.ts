@@ -88,7 +88,6 @@ test("a checkpoint of one more table takes ten requests", async () => {
     "putIfAbsent",
     "get",
     "putIfMatch",
-    "get",
     "delete",
   ]);
 });

@@ -48,6 +48,7 @@ export class World {
   /** How many processes die in a hundred rounds. */
   readonly #killsMax: number;
   readonly #lie: Lie;
+  readonly #reusesKeys: boolean;
   readonly #truth: Truth;
   readonly #clock = new SimClock();
   readonly #counts: Record<string, number> = {};
@@ -59,13 +60,15 @@ export class World {
   #revision = 1;
   #isBranching: boolean;
 
-  constructor(seed: number, lie: Lie = (_, store) => store) {
+  /** With `reusesKeys` a table is put under the same key each time. */
+  constructor(seed: number, lie: Lie = (_, store) => store, reusesKeys = false) {
     this.#random = new SeededRandom(seed);
     const oneOf = (...numbers: number[]) => numbers[this.#random.below(numbers.length)] ?? 0;
     this.#attemptTurnsMax = oneOf(15, 60, 300);
     this.#killsMax = oneOf(2, 12);
     this.#turns = new Turns(this.#random, { sleep: oneOf(5, 25), twice: 15, late: oneOf(5, 30) });
     this.#lie = lie;
+    this.#reusesKeys = reusesKeys;
     this.#isBranching = this.#random.below(2) === 0;
     this.bucket = new MemoryStore({ pageKeysMax: 4, clock: { wall: () => this.#nowMs } });
     this.#truth = new Truth(this.bucket);
@@ -173,6 +176,7 @@ export class World {
       };
       const published = await publish(store, capture, {
         ...this.#common(),
+        ...(this.#reusesKeys && { random: { float: () => 0, below: () => 0, u64: () => 1n } }),
         known,
         lockTerm: async () => Number((await store.get(lockKey))?.bytes.toString()),
       }).catch(unlessStore);
