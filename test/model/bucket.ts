@@ -40,13 +40,9 @@ export function positionAt(
   return { log, term };
 }
 
-/**
- * The first slot that was never used. A listing alone does not tell it: where the newest objects are
- * data below a checkpoint they may be deleted, so the checkpoint's last slot counts as well. Who
- * takes a deleted slot for it loses time, not safety: that fence does not count (R7).
- */
+/** The slot after the newest object, as a listing tells. The newest is never deleted (R8). */
 export function firstFree({ slots }: State): number {
-  return slots.length;
+  return slots.findLastIndex((object) => object !== undefined) + 1;
 }
 
 /** The highest term in the log. Fences are never deleted, so it is never forgotten (R8). */

@@ -96,9 +96,16 @@ export const seeded: readonly Seeded[] = [
   {
     bug: "fence deleted",
     what: "fences are deleted with the data below a checkpoint (R8)",
-    breaks: "by disk alone",
+    breaks: "two histories",
     bounds: { ...rivals, writes: 2, gc: true, reads: false },
     most: 10_000,
+  },
+  {
+    bug: "newest deleted",
+    what: "the newest log object is deleted, so that a listing shows another end of the log (R8)",
+    breaks: "by disk alone",
+    bounds: { ...rivals, writes: 3, gc: true, reads: false },
+    most: 5000,
   },
   {
     bug: "checkpoint of a deposed leader",
@@ -144,7 +151,7 @@ export const seeded: readonly Seeded[] = [
   },
   {
     bug: "acknowledge before the tail",
-    what: "a write is acknowledged before a joining bucket holds it (R3, --wal-sync-upload to true)",
+    what: "a write is acknowledged before a joining bucket has it (R3, --wal-sync-upload to true)",
     breaks: "by disk alone",
     bounds: { ...alone, writes: 1, disksLost: 1, switches: 1 },
     most: 100,

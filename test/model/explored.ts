@@ -117,7 +117,7 @@ export const exhaustive: readonly Explored[] = [
   },
 ];
 
-/** More of the same: minutes each. The first two are the scopes the protocol was first checked in. */
+/** More of the same. The first two are the scopes that the protocol was first checked in. */
 export const large: readonly Explored[] = [
   {
     name: "two nodes without a bucket, four terms",

@@ -2,7 +2,7 @@
  * What must hold in every state.
  *
  * Promises are what clients can see; the steps check three more when they happen: one acknowledged
- * entry a position and nothing acknowledged by disk alone under `--wal-sync-upload=true` (commit.ts),
+ * entry a position, nothing acknowledged by disk alone under `--wal-sync-upload=true` (commit.ts),
  * no stale read (read.ts). The proof's own claims I1 to I3 hold as well where no rule is broken.
  */
 import { replay } from "./bucket.ts";

@@ -6,8 +6,8 @@ import type { Steps } from "./step.ts";
 
 /**
  * A leader has captured what it committed, at any of its slots since the last checkpoint, and then
- * reads its own term in the lock. The manifest is published at any later time, even when it does not
- * lead any more, and so are others before it: the pointer to the newest never goes back.
+ * reads its own term in the lock. The manifest is published at any later time, even when it does
+ * not lead any more, and so are others before it: the pointer to the newest never goes back.
  */
 export function checkpointSteps(steps: Steps, scope: Scope, state: State, at: number): void {
   const leader = state.nodes[at];
@@ -35,13 +35,17 @@ export function publishSteps(steps: Steps, state: State): void {
   }
 }
 
-/** Log objects go one by one, in any order, once the newest checkpoint covers them. */
+/**
+ * Log objects go one by one, in any order, once the newest checkpoint covers them; but never the
+ * newest object, which tells where the log ends.
+ */
 export function deleteSteps(steps: Steps, scope: Scope, state: State): void {
   if (!scope.gc) return;
   for (let slot = 0; slot <= (state.checkpoint?.lastSlot ?? -1); slot++) {
     const object = state.slots[slot];
     if (object === undefined) continue;
     if (object.kind === "fence" && scope.bug !== "fence deleted") continue;
+    if (slot === state.slots.length - 1 && scope.bug !== "newest deleted") continue;
     steps.also(`delete ${slot}`, (next) => {
       next.slots = next.slots.with(slot, undefined);
     });

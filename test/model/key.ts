@@ -3,8 +3,8 @@ import type { Scope } from "./scope.ts";
 import type { Ack, Checkpoint, HeadWrite, LogObject, LogPut, Node, State } from "./state.ts";
 
 /**
- * Removes requests that can have no effect (a head write whose ver is gone, a put whose slot is taken
- * for ever, an ack nobody waits for) and orders the others, so that equal states look equal.
+ * Removes requests that can have no effect (a head write whose ver is gone, a put whose slot is
+ * taken for ever, an ack nobody waits for) and orders the others: equal states look equal.
  */
 export function tidy(scope: Scope, state: State): void {
   const { head } = state;
@@ -84,7 +84,8 @@ function nodeKey(node: Node): string {
   if (node.put !== undefined) key += `p${putKey(node.put)}`;
   const { read } = node;
   if (read !== undefined) {
-    key += `r${read.entries},${read.confirmed}${read.bucket ? "b" : "-"}${read.putSince ? "s" : "-"}`;
+    key += `r${read.entries},${read.confirmed}`;
+    key += (read.bucket ? "b" : "-") + (read.putSince ? "s" : "-");
   }
   return key;
 }

@@ -4,7 +4,7 @@ import type { Ack, HeadWrite, LogPut, State } from "./state.ts";
 import type { Steps } from "./step.ts";
 import { Violation } from "./violation.ts";
 
-/** Requests are executed in any order, at any time; what was executed has no say in who learns it. */
+/** Requests are executed in any order, at any time, whether or not anyone learns it. */
 export function networkSteps(steps: Steps, scope: Scope, state: State): void {
   for (const write of state.headWrites) {
     steps.also(`head written ${write.ver} by ${write.leader}`, (next) => writeHead(next, write));

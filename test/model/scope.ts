@@ -1,4 +1,4 @@
-/** What one search explores: how many nodes, how it starts, how much may happen, which rule is broken. */
+/** What one search explores: how many nodes, its start, its bounds, and which rule is broken. */
 import { type Head, type Node, only, rewrite, type State, stepDown } from "./state.ts";
 
 /** A rule left out on purpose; bugs.ts says what each is and how it must be caught. */
@@ -14,6 +14,7 @@ export type Bug =
   | "read before the term's start"
   | "longest wins"
   | "fence deleted"
+  | "newest deleted"
   | "checkpoint of a deposed leader"
   | "recover before the fence"
   | "s3=false on takeover"
@@ -40,7 +41,7 @@ export interface Scope {
    * - adopt: node 0 has acknowledged an entry without a bucket; the prefix is empty.
    */
   readonly start: "bucket" | "copied" | "local" | "set" | "empty" | "adopt";
-  /** Bounds of what may happen. The proposals, the terms, versions of the head, slots of the log. */
+  /** Bounds of what may happen: proposals, terms, versions of the head, slots of the log ... */
   readonly writes: number;
   readonly terms: number;
   readonly versions: number;

@@ -1,4 +1,4 @@
-/** Can one node, run alone, come to lead? Everything else stands still, and nothing else arrives. */
+/** Can one node, run alone, come to lead? Everything else stands still, nothing else arrives. */
 import { checkpointKey, hashText, objectKey, tidy } from "./key.ts";
 import { freshNode, type Scope } from "./scope.ts";
 import { copyOf, has, type Node, type State, stepDown } from "./state.ts";
@@ -35,7 +35,8 @@ export class Solo {
       if (!member && !(this.#scope.s3 && state.head.s3)) continue;
       const { promised, logTerm, wanted, synced } = node;
       const log = node.log.slice(0, synced);
-      const key = `${bucket}|${promised},${log},${logTerm}${wanted ? "w" : "-"}${member ? "m" : "-"}`;
+      const flags = (wanted ? "w" : "-") + (member ? "m" : "-");
+      const key = `${bucket}|${promised},${log},${logTerm}${flags}`;
       const restarted = { ...node, log, life: node.life + 1 };
       stepDown(restarted);
       if (this.#run(state, restarted, key)) this.restarts++;

@@ -1,61 +1,61 @@
 /**
  * The model of who may lead and what an acknowledgement means: its state, and its rules.
  *
- * A state is everything that exists at one instant: what the bucket holds, what is on its way to it,
- * every node's disk and memory, and what clients have been told. A step (steps.ts) is one thing that
- * can happen next. The search (search.ts) takes every step from every state it reaches; a walk
+ * A state is everything that exists at one instant: what the bucket holds, what is on its way to
+ * it, every node's disk and memory, and what clients have been told. A step (steps.ts) is one thing
+ * that can happen next. The search (search.ts) takes every step from every state it reaches; a walk
  * (walk.ts) takes random ones. After each step the promises (invariants.ts) must hold.
  *
- *      bucket                      on the way              nodes (a process and its disk)
- *   +--------------------+      headWrites  <------+    disk:   incarnation, promised, log, logTerm
- *   | head (leader-lock) | <--  (CAS by ver)       +--  memory: role, term, required, commit,
- *   | slots  (wal/<seq>) | <--  logPuts     <------+            stored, next, put, read ...
- *   | checkpoint         | <--  (If-None-Match)              |  acks: what peers say they hold
- *   +--------------------+      manifests                    +- acked: what clients were told
+ *    bucket                    on the way            nodes (a process and its disk)
+ *   +--------------------+     headWrites  <------+   disk:   incarnation, promised, log, logTerm
+ *   | head (leader-lock) | <-- (CAS by ver)       +-- memory: role, term, required, commit,
+ *   | slots  (wal/<seq>) | <-- logPuts     <------+           stored, next, put, read ...
+ *   | checkpoint         | <-- (If-None-Match)        acks:   what peers say they hold
+ *   +--------------------+     manifests              acked:  what clients were told
  *
- * There is no clock. A pause is a node that takes no step, a partition an acknowledgement or request
- * that is never delivered, a lost request one that is never executed, a lost answer one that is never
- * read. A request is executed at any later time, also after its sender died, and a put also twice.
- * A crash takes what was appended and not synced; the put of an entry may be sent before its sync.
+ * There is no clock. A pause is a node that takes no step, a partition a message that is never
+ * delivered, a lost request one that is never executed, a lost answer one that is never read. A
+ * request is executed at any later time, also after its sender died, and a put also twice. A crash
+ * takes what was appended and not synced; the put of an entry may be sent before its sync.
  *
  * The rules, and where they are:
  *
- *   R1   a head write's result is read from the head: own nonce, else lost          takeover.ts
- *   R2   one head write at a time; until resolved old and new members are required  members.ts
- *   R3   shrink: observed first. Grow: required first, and holding max(commit,
- *        term start). A head write records the recorded bucket flag                 members.ts
- *   R4   a candidate's promise is on disk before its head write                     takeover.ts
- *   R5   bucket recorded: every takeover is CAS iss=[] -> fence -> replay -> CAS
- *        iss=[self]. Not recorded: a recorded member leads with its own log         takeover.ts
- *   R6   acknowledged is what every required member holds under the leader's term   commit.ts
- *   R7   a term's first log object is a fence at the first free slot; lower terms
- *        after it are void; replay follows the newest term over its base            upload.ts, bucket.ts
- *   R8   data objects go below a checkpoint; fences never. Who has captured a
- *        checkpoint reads its own term in the lock before it publishes it: else
- *        a fence on its way may land where the checkpoint's data was deleted,
- *        behind a leader whom it does not stop                                      keep.ts
- *   R9   one log put at a time; ours is what reads back as ours                     upload.ts
- *   R10  only committed entries are uploaded while the bucket is not required       upload.ts
- *   R11  no linearizable read before the term's start is committed                  read.ts
- *   R12  a read is proved after it arrived: by every required member, and by the
- *        head or an own log put where the bucket is required                        read.ts
- *   R13  a follower drops an uncommitted tail only when it joins a higher term      commit.ts
- *   R14  a lost disk is a new incarnation                                           failure.ts
- *   R15  an unknown outcome is not a failure: what was proposed may appear later    (no step denies it)
+ *   R1   takeover.ts  a head write's result is read from the head: own nonce, else lost
+ *   R2   members.ts   one head write at a time; until it is resolved old and new are required
+ *   R3   members.ts   shrink: observed first. Grow: required first, and holding max(commit, term
+ *                     start). A head write records the recorded bucket flag, not the wanted one
+ *   R4   takeover.ts  a candidate's promise is on its disk before its head write
+ *   R5   takeover.ts  bucket recorded: every takeover is CAS iss=[] -> fence -> replay -> CAS
+ *                     iss=[self]. Not recorded: a recorded member leads with its own log
+ *   R6   commit.ts    acknowledged is what every required member holds under the leader's term
+ *   R7   upload.ts    a term's first log object is a fence at the first free slot
+ *        bucket.ts    replay follows the newest term over its base; lower terms after it are void
+ *   R8   keep.ts      data objects go below a checkpoint; fences and the newest object never.
+ *                     Who has captured a checkpoint reads its own term in the lock before it
+ *                     publishes it: else a fence on its way may land where the checkpoint's data
+ *                     was deleted, behind a leader whom it does not stop
+ *   R9   upload.ts    one log put at a time; ours is what reads back as ours
+ *   R10  upload.ts    only committed entries are uploaded while the bucket is not required
+ *   R11  read.ts      no linearizable read before the term's start is committed
+ *   R12  read.ts      a read is proved after it arrived: by every required member, and by the head
+ *                     or an own log put where the bucket is required
+ *   R13  commit.ts    a follower drops an uncommitted tail only when it joins a higher term
+ *   R14  failure.ts   a lost disk is a new incarnation
+ *   R15  (no step)    an unknown outcome is not a failure: what was proposed may appear later
  *
- * Left out: read leases (they need clocks), the reading of many objects as many steps, cluster ids.
+ * Left out: read leases (they need clocks), replay as many requests, cluster ids.
  */
 
 /**
- * The log as text, one letter an entry: "ab" is entry a, then entry b. Every proposal has a letter of
- * its own, so that equal text is equal index, term and chain hash.
+ * The log as text, one letter an entry: "ab" is entry a, then entry b. Every proposal has a letter
+ * of its own, so that equal text is equal index, term and chain hash.
  */
 export type Log = string;
 
-/** A set of incarnations: bit i is incarnation i. The bucket is not in it; it has a flag beside it. */
+/** A set of incarnations: bit i is incarnation i. The bucket has a flag beside it. */
 export type Members = number;
 
-/** The content of `leader-lock`. `leader` and `life` are its nonce: one life writes one head a ver. */
+/** The content of `leader-lock`. Its nonce is `leader` and `life`: one life writes once a ver. */
 export interface Head {
   readonly ver: number;
   readonly term: number;

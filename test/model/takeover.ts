@@ -127,7 +127,7 @@ function observe(scope: Scope, state: State, node: Node): void {
   if (node.role === "fencing" && has(head.iss, node.incarnation)) node.role = "leader";
 }
 
-/** Whether the flag alone, recorded or not, makes the bucket required: only where a node is alone. */
+/** Whether the flag alone, recorded or not, makes the bucket required: where a node is alone. */
 export function asks(scope: Scope, node: Node): boolean {
   return scope.s3 && !scope.peers && node.wanted && scope.bug !== "s3=false on takeover";
 }
