@@ -24,6 +24,7 @@ export function normalPrefix(prefix: string): string {
 class PrefixedStore implements ObjectStore {
   readonly address: string;
   readonly versions: ObjectVersions | undefined;
+  readonly hazards: ObjectStore["hazards"];
   readonly #bucket: ObjectStore;
   /** Ends with a slash. */
   readonly #path: string;
@@ -32,6 +33,8 @@ class PrefixedStore implements ObjectStore {
     this.#bucket = bucket;
     this.#path = path;
     this.address = `${bucket.address}${bucket.address.endsWith("/") ? "" : "/"}${path}`;
+    this.hazards =
+      bucket.hazards && ((prefix, options) => bucket.hazards?.(path + prefix, options) ?? none());
     const { versions } = bucket;
     this.versions = versions && {
       list: async (prefix, from, options) => {
@@ -85,4 +88,8 @@ class PrefixedStore implements ObjectStore {
   #own<T extends { readonly key: string }>(listed: T): T {
     return { ...listed, key: listed.key.slice(this.#path.length) };
   }
+}
+
+function none(): Promise<string[]> {
+  return Promise.resolve([]);
 }

@@ -79,6 +79,7 @@ const passing: ReadonlySet<ObjectErrorKind> = new Set([
 export class RetryingStore implements ObjectStore {
   readonly address: string;
   readonly versions: ObjectVersions | undefined;
+  readonly hazards: ObjectStore["hazards"];
   readonly #store: ObjectStore;
   readonly #options: RetryOptions;
   readonly #limits: RetryLimits;
@@ -88,6 +89,11 @@ export class RetryingStore implements ObjectStore {
     this.#store = store;
     this.#options = options;
     this.#limits = options.limits ?? retryLimits;
+    const { hazards } = store;
+    this.hazards =
+      hazards &&
+      ((prefix, given) =>
+        this.#read(callOf("settings", prefix, given), (own) => hazards.call(store, prefix, own)));
     const { versions } = store;
     this.versions = versions && {
       list: (prefix, from, given) => {

@@ -12,17 +12,7 @@
  * - A request that is refused because credentials have expired, or because of the wrong time, wrote
  *   nothing: credentials are asked for anew and it is sent once more.
  */
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  type GetObjectCommandInput,
-  ListObjectsV2Command,
-  ListObjectVersionsCommand,
-  PutObjectCommand,
-  type PutObjectCommandInput,
-  S3Client,
-  type S3ClientConfig,
-} from "@aws-sdk/client-s3";
+import type { GetObjectCommandInput, PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import { bufferOf } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import {
@@ -35,6 +25,7 @@ import {
   toldBy,
   versionOf,
 } from "./answer.ts";
+import { clientConfig, type S3Settings } from "./client.ts";
 import {
   type CallOptions,
   checkKey,
@@ -48,28 +39,10 @@ import {
   type VersionPage,
 } from "./store.ts";
 
-export interface S3Options {
+export interface S3Options extends S3Settings {
   readonly bucket: string;
-  /** Another server than AWS: http://host:port. Buckets are then part of the path, not of the name. */
-  readonly endpoint?: string | undefined;
-  /** Without one: that of the environment or the profile; us-east-1 with an endpoint. */
-  readonly region?: string | undefined;
-  /** Of the AWS configuration files. */
-  readonly profile?: string | undefined;
-  /** Fixed credentials. Without them the standard chain of AWS decides, and refreshes before expiry. */
-  readonly keys?: S3Keys | undefined;
-  /** Certificates of authorities, PEM, in place of the usual ones. */
-  readonly authorities?: string | undefined;
 }
 
-export interface S3Keys {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string | undefined;
-}
-
-const connectMsMax = 5_000;
-const socketsMax = 64;
 const pageKeysMax = 1000;
 const checksumName = "crc32";
 
@@ -79,22 +52,32 @@ interface Call {
   readonly options: CallOptions | undefined;
 }
 
+type Sdk = typeof import("@aws-sdk/client-s3");
+
+interface Loaded {
+  readonly sdk: Sdk;
+  readonly client: S3Client;
+}
+
+interface SendOptions {
+  readonly abortSignal?: AbortSignal;
+}
+
 /** Whether tags are sent with quotes; "try" until the server has accepted either. */
 type Quoting = "try" | "quoted" | "bare";
 
 export class S3Store implements ObjectStore {
   readonly address: string;
   readonly versions: ObjectVersions;
-  readonly #client: S3Client;
   readonly #settings: S3Options;
   readonly #bucket: string;
   #quoting: Quoting = "try";
+  #loaded: Promise<Loaded> | undefined;
 
   constructor(settings: S3Options) {
     this.#settings = settings;
     this.#bucket = settings.bucket;
     this.address = `s3://${settings.bucket}/`;
-    this.#client = new S3Client(clientConfig(settings));
     this.versions = {
       list: (prefix, from, options) =>
         this.#ask({ operation: "list", key: prefix, options }, () =>
@@ -163,7 +146,10 @@ export class S3Store implements ObjectStore {
     return this.#ask({ operation: "delete", key, options }, async () => {
       const input = { Bucket: this.#bucket, Key: key };
       try {
-        await this.#send((own) => this.#client.send(new DeleteObjectCommand(input), own), options);
+        await this.#send(
+          ({ client, sdk }, own) => client.send(new sdk.DeleteObjectCommand(input), own),
+          options,
+        );
       } catch (error) {
         if (toldBy(error) !== "absent") throw error;
       }
@@ -179,9 +165,12 @@ export class S3Store implements ObjectStore {
     input: Omit<GetObjectCommandInput, "Bucket">,
     options: CallOptions | undefined,
   ): Promise<StoredObject | "same" | undefined> {
-    const command = () => new GetObjectCommand({ Bucket: this.#bucket, ...input });
+    const named = { Bucket: this.#bucket, ...input };
     try {
-      const answer = await this.#send((own) => this.#client.send(command(), own), options);
+      const answer = await this.#send(
+        ({ client, sdk }, own) => client.send(new sdk.GetObjectCommand(named), own),
+        options,
+      );
       const body = await answer.Body?.transformToByteArray();
       const bytes = bufferOf(body ?? new Uint8Array());
       checkBytes(input.Key ?? "", bytes, answer.ContentLength, answer.Metadata?.[checksumName]);
@@ -202,17 +191,19 @@ export class S3Store implements ObjectStore {
     bytes: Uint8Array,
     condition: Pick<PutObjectCommandInput, "IfMatch" | "IfNoneMatch">,
   ): Promise<string | undefined> {
-    const command = () =>
-      new PutObjectCommand({
-        Bucket: this.#bucket,
-        Key: key,
-        Body: bytes,
-        ContentLength: bytes.length,
-        Metadata: { [checksumName]: checksumOf(bytes) },
-        ...condition,
-      });
+    const input = {
+      Bucket: this.#bucket,
+      Key: key,
+      Body: bytes,
+      ContentLength: bytes.length,
+      Metadata: { [checksumName]: checksumOf(bytes) },
+      ...condition,
+    };
     try {
-      const { ETag } = await this.#send((own) => this.#client.send(command(), own), options);
+      const { ETag } = await this.#send(
+        ({ client, sdk }, own) => client.send(new sdk.PutObjectCommand(input), own),
+        options,
+      );
       if (ETag !== undefined && ETag !== "") return bare(ETag);
       throw new ObjectError("unknown", operation, key, "the store answered without an ETag");
     } catch (error) {
@@ -239,7 +230,7 @@ export class S3Store implements ObjectStore {
         ...(token === undefined ? {} : { ContinuationToken: token }),
       };
       const answer = await this.#send(
-        (own) => this.#client.send(new ListObjectsV2Command(input), own),
+        ({ client, sdk }, own) => client.send(new sdk.ListObjectsV2Command(input), own),
         options,
       );
       const objects = (answer.Contents ?? []).map(listed);
@@ -264,7 +255,7 @@ export class S3Store implements ObjectStore {
       ...(version ? { VersionIdMarker: version } : {}),
     };
     const answer = await this.#send(
-      (own) => this.#client.send(new ListObjectVersionsCommand(input), own),
+      ({ client, sdk }, own) => client.send(new sdk.ListObjectVersionsCommand(input), own),
       options,
     );
     const versions: ObjectVersion[] = [
@@ -278,20 +269,29 @@ export class S3Store implements ObjectStore {
     };
   }
 
+  /** The SDK takes a tenth of a second to load: only those wait for it who have a bucket. */
+  #load(): Promise<Loaded> {
+    this.#loaded ??= import("@aws-sdk/client-s3").then((sdk) => {
+      return { sdk, client: new sdk.S3Client(clientConfig(this.#settings)) };
+    });
+    return this.#loaded;
+  }
+
   /** Sends a request; once more when credentials had expired. */
   async #send<T>(
-    send: (own: { abortSignal?: AbortSignal }) => Promise<T>,
+    send: (loaded: Loaded, own: SendOptions) => Promise<T>,
     options: CallOptions | undefined,
   ): Promise<T> {
+    const loaded = await this.#load();
     const own = options?.signal === undefined ? {} : { abortSignal: options.signal };
     try {
-      return await send(own);
+      return await send(loaded, own);
     } catch (error) {
       if (!isStale(error)) throw error;
       if (this.#settings.keys === undefined) {
-        await this.#client.config.credentials({ forceRefresh: true });
+        await loaded.client.config.credentials({ forceRefresh: true });
       }
-      return await send(own);
+      return await send(loaded, own);
     }
   }
 
@@ -317,43 +317,13 @@ export class S3Store implements ObjectStore {
     if (keys !== undefined) return `--s3-access-key-id (${keys.accessKeyId})`;
     const asked = profile === undefined ? "" : `, profile ${profile}`;
     try {
-      return `${credentialsText(await this.#client.config.credentials())}${asked}`;
+      const { client } = await this.#load();
+      return `${credentialsText(await client.config.credentials())}${asked}`;
     } catch {
       return `nowhere${asked}: neither T4_S3_* nor AWS_* variables, files, web identity or instance`;
     }
   }
 }
-
-function clientConfig(settings: S3Options): S3ClientConfig {
-  const { authorities, endpoint, keys, profile } = settings;
-  const region = settings.region ?? (endpoint === undefined ? undefined : "us-east-1");
-  const agent = { keepAlive: true, maxSockets: socketsMax };
-  return {
-    maxAttempts: 1,
-    // Waiting for leave to send a body costs a round trip, and some servers never give it.
-    expectContinueHeader: false,
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-    forcePathStyle: endpoint !== undefined,
-    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-    requestHandler: {
-      connectionTimeout: connectMsMax,
-      httpAgent: agent,
-      httpsAgent: authorities === undefined ? agent : { ...agent, ca: authorities },
-    },
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
-    ...(profile === undefined ? {} : { profile }),
-    ...(keys === undefined ? {} : { credentials: keysOf(keys) }),
-  };
-}
-
-function keysOf({ accessKeyId, secretAccessKey, sessionToken }: S3Keys) {
-  const keys = { accessKeyId, secretAccessKey };
-  return sessionToken === undefined ? keys : { ...keys, sessionToken };
-}
-
-function ignore(): void {}
 
 function quoted(tag: string): string {
   return `"${tag}"`;

@@ -71,6 +71,12 @@ export interface ObjectStore {
   list(prefix: string, after?: string, options?: CallOptions): Promise<ListPage>;
   /** Older contents, where the store keeps them; undefined where it has no such thing. */
   readonly versions: ObjectVersions | undefined;
+  /**
+   * What the store is set up to do by itself that endangers keys that begin with `prefix`, such as
+   * expiring objects: one sentence each, none as far as it may be asked. Undefined where nothing
+   * can be set up.
+   */
+  readonly hazards?: ((prefix: string, options?: CallOptions) => Promise<string[]>) | undefined;
 }
 
 /** A content that a key has or had. */
