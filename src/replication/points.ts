@@ -15,6 +15,7 @@ import { latestKey, logKey, logPrefix, pointKey, pointPrefix, seqOf } from "../o
 import {
   type CallOptions,
   type ListedObject,
+  listAllVersions,
   ObjectError,
   type ObjectStore,
   type ObjectVersion,
@@ -195,7 +196,7 @@ class Moment {
       if (table.source !== undefined) continue;
       const key = keyOfTable(table);
       // Written once: whichever content there is is the one.
-      for await (const each of this.#versions.list(key, this.#options)) {
+      for await (const each of listAllVersions(this.#versions, key, this.#options)) {
         if (each.key === key && !each.isDeletion) found.set(key, each.version);
       }
       if (!found.has(key)) return key;
@@ -206,7 +207,7 @@ class Moment {
   /** Slot, bytes and version of the log objects after `lastSeq` that were there. */
   async log(lastSeq: number): Promise<[number, number, string][]> {
     const slots = new Map<number, ObjectVersion>();
-    for await (const each of this.#versions.list(logPrefix, this.#options)) {
+    for await (const each of listAllVersions(this.#versions, logPrefix, this.#options)) {
       const seq = seqOf(each.key);
       if (seq === undefined || each.isDeletion || each.modifiedMs > this.#atMs) continue;
       if (seq > lastSeq) slots.set(seq, each);
@@ -223,7 +224,7 @@ class Moment {
   async #content(
     key: string,
   ): Promise<{ bytes: Buffer; version: string } | "noVersions" | "noCheckpoint"> {
-    for await (const each of this.#versions.list(key, this.#options)) {
+    for await (const each of listAllVersions(this.#versions, key, this.#options)) {
       if (each.key !== key || each.modifiedMs > this.#atMs) continue;
       if (each.isDeletion) return "noCheckpoint";
       if (each.version === noVersion) return "noVersions";

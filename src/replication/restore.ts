@@ -125,12 +125,10 @@ export async function findCheckpoint(store: ObjectStore, options: FindOptions): 
   return { manifest: undefined, skipped };
 }
 
-type Candidate =
-  | { readonly why?: undefined; readonly manifest: Manifest }
-  | (Skipped & { readonly why: string });
+type Candidate = { readonly why?: undefined; readonly manifest: Manifest } | Skipped;
 
 /** Each checkpoint, newest first: its manifest, or why it cannot be used. As `findCheckpoint`. */
-async function* wholeCheckpoints(
+export async function* wholeCheckpoints(
   store: ObjectStore,
   options: FindOptions,
 ): AsyncGenerator<Candidate> {
@@ -142,11 +140,13 @@ async function* wholeCheckpoints(
     const manifest = await readSound(store, key, options);
     if (manifest === undefined) continue;
     const why = typeof manifest === "string" ? manifest : await presence.problem(manifest.tables);
-    if (why !== undefined) yield { key, why };
-    else if (typeof manifest === "string") continue;
-    else if (manifest.lastSeq + 1 < boundary.seq) {
+    if (typeof manifest === "string" || why !== undefined) {
+      yield { key, why: why ?? "" };
+    } else if (manifest.lastSeq + 1 < boundary.seq) {
       yield { key, why: `the log after it was deleted up to slot ${boundary.seq - 1}` };
-    } else yield { manifest };
+    } else {
+      yield { manifest };
+    }
   }
 }
 
@@ -245,7 +245,7 @@ export async function restoreNewest(
 }
 
 /** Whether the bytes are to blame: another checkpoint may be whole. */
-function isDamage(error: unknown): error is Error {
+export function isDamage(error: unknown): error is Error {
   if (error instanceof ForeignError) return false;
   return (
     error instanceof CorruptionError || (error instanceof ObjectError && error.kind === "damaged")

@@ -16,7 +16,7 @@ import {
   type TableRef,
 } from "../../src/replication/manifest.ts";
 import { listsEarly } from "./lies.ts";
-import { captureOf, contentOf, publishOptions } from "./tables.ts";
+import { captureOf, contentOf, methodsOf, publishOptions } from "./tables.ts";
 
 const random = new SeededRandom(1);
 const [a, b, c] = [contentOf(random), contentOf(random), contentOf(random)];
@@ -237,18 +237,3 @@ test("a table that gc deletes meanwhile is put again, under another key", async 
 test("it would be missing if tables were looked for before what is condemned is read", async () => {
   expect(await race(listsEarly)).toBe(false);
 });
-
-/** A store as an object of its own, to change some of its methods. */
-function methodsOf(store: ObjectStore): ObjectStore {
-  return {
-    address: store.address,
-    versions: store.versions,
-    get: (...parts) => store.get(...parts),
-    getIfChanged: (...parts) => store.getIfChanged(...parts),
-    put: (...parts) => store.put(...parts),
-    putIfAbsent: (...parts) => store.putIfAbsent(...parts),
-    putIfMatch: (...parts) => store.putIfMatch(...parts),
-    delete: (...parts) => store.delete(...parts),
-    list: (...parts) => store.list(...parts),
-  };
-}

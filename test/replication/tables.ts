@@ -3,6 +3,7 @@ import { sha256 } from "../../src/lib/checksum.ts";
 import type { Random } from "../../src/lib/random.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { indexOf, termOf } from "../../src/model/revision.ts";
+import type { ObjectStore } from "../../src/object/store.ts";
 import type { Capture, PublishOptions } from "../../src/replication/checkpoint.ts";
 import { SimClock } from "../sim/clock.ts";
 
@@ -53,5 +54,20 @@ export function publishOptions(seed: number, rest: Partial<PublishOptions> = {})
     known: new Map(),
     lockTerm: () => Promise.resolve(1),
     ...rest,
+  };
+}
+
+/** A store as an object of its own, to change some of its methods. */
+export function methodsOf(store: ObjectStore): ObjectStore {
+  return {
+    address: store.address,
+    versions: store.versions,
+    get: (...parts) => store.get(...parts),
+    getIfChanged: (...parts) => store.getIfChanged(...parts),
+    put: (...parts) => store.put(...parts),
+    putIfAbsent: (...parts) => store.putIfAbsent(...parts),
+    putIfMatch: (...parts) => store.putIfMatch(...parts),
+    delete: (...parts) => store.delete(...parts),
+    list: (...parts) => store.list(...parts),
   };
 }
