@@ -10,7 +10,7 @@
  */
 import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
-import { checkpointKey, checkpointOfKey, checkpointPrefix, tablePrefix } from "../object/keys.ts";
+import { checkpointOfKey, checkpointPrefix, tablePrefix } from "../object/keys.ts";
 import { type CallOptions, listAll, ObjectError, type ObjectStore } from "../object/store.ts";
 import { readBoundary } from "./boundary.ts";
 import { keyOf, keyOfTable, type Manifest, readManifest, type TableRef } from "./manifest.ts";
@@ -250,19 +250,4 @@ export function isDamage(error: unknown): error is Error {
   return (
     error instanceof CorruptionError || (error instanceof ObjectError && error.kind === "damaged")
   );
-}
-
-/** A checkpoint by its key, which must be whole. CorruptionError, ForeignError, ObjectError. */
-export async function readWhole(
-  store: ObjectStore,
-  key: string,
-  options: FindOptions,
-): Promise<Manifest | undefined> {
-  const place = checkpointOfKey(key);
-  if (place === undefined || key !== checkpointKey(place.term, place.revision)) return undefined;
-  const manifest = (await readManifest(store, key, options))?.manifest;
-  if (manifest === undefined) return undefined;
-  const problem = await new Presence(store, options).problem(manifest.tables);
-  if (problem !== undefined) throw new CorruptionError(`${store.address}${key}`, 0, problem);
-  return manifest;
 }
