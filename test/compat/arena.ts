@@ -26,8 +26,10 @@ export interface Flags {
 
 export class Arena implements AsyncDisposable {
   readonly world = new World();
-  readonly version: string;
-  /** Operations by method. */
+  readonly tools: EtcdTools;
+  /** Operations that were sent to the servers; those without a stream to go to are not. */
+  sent = 0;
+  /** Those by method. */
   readonly calls = new Map<string, number>();
   /** Refusals by code and message. */
   readonly refusals = new Map<string, number>();
@@ -53,18 +55,18 @@ export class Arena implements AsyncDisposable {
       resources.adopt(await Side.connect("t4", Number(t4.endpoint.split(":")[1])), close),
       resources.adopt(await Side.connect("etcd", etcd.port), close),
     ] as const;
-    const arena = new Arena(tools.version, sides, endOf(t4, etcd), resources.move());
+    const arena = new Arena(tools, sides, endOf(t4, etcd), resources.move());
     await arena.#pair(everything).create({ kind: "watch", request: { ...all, prevKv: true } });
     return arena;
   }
 
   private constructor(
-    version: string,
+    tools: EtcdTools,
     [t4, etcd]: readonly [Side, Side],
     ended: Promise<never>,
     resources: AsyncDisposableStack,
   ) {
-    this.version = version;
+    this.tools = tools;
     this.#t4 = t4;
     this.#etcd = etcd;
     this.#ended = ended;
@@ -74,6 +76,10 @@ export class Arena implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+
+  get version(): string {
+    return this.tools.version;
   }
 
   /** Open streams, for the generator to choose from. */
@@ -92,8 +98,11 @@ export class Arena implements AsyncDisposable {
 
   /** Runs an operation on both servers. Throws Mismatch when they do not agree. */
   async run(operation: Operation): Promise<void> {
-    const name = operation.kind === "call" ? operation.method : operation.kind;
-    this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
+    if (this.#goesOut(operation)) {
+      const name = operation.kind === "call" ? operation.method : operation.kind;
+      this.calls.set(name, (this.calls.get(name) ?? 0) + 1);
+      this.sent++;
+    }
     await Promise.race([this.#run(operation), this.#ended]);
   }
 
@@ -110,6 +119,14 @@ export class Arena implements AsyncDisposable {
     const keys = new Set(changes.map(({ key }) => key));
     const drops = isOlder(this.version, ["3.4.34", "3.5.16"]);
     return keys.size < changes.length || (drops && changes.some(({ type }) => type === 1));
+  }
+
+  #goesOut(operation: Operation): boolean {
+    if (["await", "fence", "settle"].includes(operation.kind)) return false;
+    if (!("stream" in operation)) return true;
+    const pair = this.#pairs.get(operation.stream);
+    if (pair === undefined) return operation.kind === "watch";
+    return operation.kind === "hangUp" || !pair.halfClosed;
   }
 
   async #run(operation: Operation): Promise<void> {

@@ -1,9 +1,10 @@
 /**
  * Streams of requests to a real etcd and to the compiled program, in step: every field of every
- * response, every code and text, every event. Written-down cases first, then random operations:
+ * response, every code and text, every event. Written-down cases first, against this machine's etcd
+ * and the newest that could be had; then random operations, against the newest:
  *
  *   T4_TEST_SEED=7 T4_TEST_OPERATIONS=50000 bun test test/compat/differential.test.ts
- *   T4_TEST_ORACLE=own …        this machine's etcd instead of the newest that could be had
+ *   T4_TEST_ORACLE=own …        this machine's etcd alone; newest: the newest that could be had
  *   T4_TEST_SHRINK=1 …          looks for the fewest operations that make a failure
  */
 import { expect, test } from "bun:test";
@@ -23,35 +24,46 @@ import { watchCases } from "./watch-cases.ts";
 const whole = process.env.T4_TEST_WHOLE === "1";
 const seed = Number(process.env.T4_TEST_SEED ?? 1);
 const operations = Number(process.env.T4_TEST_OPERATIONS ?? (whole ? 200_000 : 20_000));
-const oracle = process.env.T4_TEST_ORACLE ?? "newest";
+const oracle = process.env.T4_TEST_ORACLE;
 const tools = oracle === "own" ? etcdTools() : newestEtcdTools();
+/** One etcd of each version there is, the older one first. */
+const oracles =
+  oracle === undefined && etcdTools().version !== tools.version ? [etcdTools(), tools] : [tools];
 const all = [...cases, ...watchCases];
 const met = new Map<Difference, number>();
 
-test(`${all.length} cases are answered as by etcd ${tools.version}`, async () => {
-  await using arena = await Arena.open(tools);
-  for (const { name, steps } of all) {
-    await run(arena, name, steps(arena.world));
-    await run(arena, name, [{ kind: "fence" }]);
-  }
-  print("cases", arena);
-}, 600_000);
+test.each(oracles)(
+  `${all.length} cases are answered as by etcd $version`,
+  async (tools) => {
+    await using arena = await Arena.open(tools);
+    for (const { name, steps } of all) {
+      await run(arena, name, steps(arena.world));
+      await run(arena, name, [{ kind: "fence" }]);
+    }
+    print("cases", arena);
+  },
+  600_000,
+);
 
-test("a watch that asked for it is told how far it is, as often as it is quiet", async () => {
-  const interval = "watch-progress-notify-interval=100ms";
-  const flags = { t4: [`--${interval}`], etcd: [`--experimental-${interval}`] };
-  await using arena = await Arena.open(tools, flags);
-  const key = Buffer.from("a");
-  await run(arena, "quiet watches", [
-    { kind: "watch", stream: 0, request: { key } },
-    { kind: "watch", stream: 0, request: { key, progressNotify: true } },
-    { kind: "watch", stream: 0, request: { key, progressNotify: true, startRevision: 99 } },
-    { kind: "notified", stream: 0, id: 1n },
-    { kind: "call", method: "Put", request: { key } },
-    { kind: "settle" },
-    { kind: "notified", stream: 0, id: 1n },
-  ]);
-}, 60_000);
+test.each(oracles)(
+  "a quiet watch is told how far it is as by etcd $version",
+  async (tools) => {
+    const interval = "watch-progress-notify-interval=100ms";
+    const flags = { t4: [`--${interval}`], etcd: [`--experimental-${interval}`] };
+    await using arena = await Arena.open(tools, flags);
+    const key = Buffer.from("a");
+    await run(arena, "quiet watches", [
+      { kind: "watch", stream: 0, request: { key } },
+      { kind: "watch", stream: 0, request: { key, progressNotify: true } },
+      { kind: "watch", stream: 0, request: { key, progressNotify: true, startRevision: 99 } },
+      { kind: "notified", stream: 0, id: 1n },
+      { kind: "call", method: "Put", request: { key } },
+      { kind: "settle" },
+      { kind: "notified", stream: 0, id: 1n },
+    ]);
+  },
+  60_000,
+);
 
 test("what an etcd may die of is refused, and leaves no trace", async () => {
   using directory = temporaryDirectory();
@@ -91,7 +103,9 @@ test(`${operations} operations are answered as by etcd ${tools.version} (seed ${
 }, 3_600_000);
 
 test("every known difference was met", () => {
-  const applicable = differences.filter(({ changedIn }) => isOlder(tools.version, changedIn));
+  const applicable = differences.filter(({ changedIn }) =>
+    oracles.some(({ version }) => isOlder(version, changedIn)),
+  );
   for (const known of applicable) say(`  ${met.get(known) ?? 0} × ${known.what}: ${known.why}`);
   expect(applicable.filter((known) => !met.has(known))).toEqual([]);
   expect(differences.length).toBeLessThanOrEqual(30);
@@ -99,7 +113,7 @@ test("every known difference was met", () => {
 
 async function* random(arena: Arena): AsyncIterable<Operation> {
   const generator = new Generator(seed, arena.world, arena.streams);
-  for (let made = 0; made < operations; made++) {
+  while (arena.sent < operations) {
     const operation = generator.operation();
     if (!(await arena.diverges(operation))) yield operation;
   }
@@ -120,19 +134,25 @@ async function run(
     }
   } catch (error) {
     if (!(error instanceof Mismatch)) throw error;
-    throw new Error(await reportOf(name, done, error));
+    throw new Error(await reportOf(name, done, error, arena));
   }
   for (const [known, count] of arena.met) met.set(known, (met.get(known) ?? 0) + count);
   arena.met.clear();
 }
 
-async function reportOf(name: string, done: readonly Operation[], error: Mismatch) {
+async function reportOf(
+  name: string,
+  done: readonly Operation[],
+  error: Mismatch,
+  { sent, tools }: Arena,
+) {
   const last = done.slice(-6, -1).map((operation) => `\n  after ${brief(operation)}`);
   const lines = [
     "",
     `${name}, operation ${done.length}: ${brief(done.at(-1))}${last.join("")}`,
     error.message,
-    `again: T4_TEST_ORACLE=${oracle} T4_TEST_SEED=${seed} T4_TEST_OPERATIONS=${done.length} \\`,
+    `again: T4_TEST_ORACLE=${tools.version === etcdTools().version ? "own" : "newest"} \\`,
+    `  T4_TEST_SEED=${seed} T4_TEST_OPERATIONS=${sent + 1} \\`,
     "  bun test test/compat/differential.test.ts; with T4_TEST_SHRINK=1 for fewer operations",
   ];
   if (process.env.T4_TEST_SHRINK === "1") {
@@ -145,7 +165,8 @@ async function reportOf(name: string, done: readonly Operation[], error: Mismatc
 function print(name: string, arena: Arena): void {
   const counts = (all: ReadonlyMap<string, number>) =>
     [...all].sort(([, a], [, b]) => b - a).map(([what, count]) => `    ${count} ${what}`);
-  say(`etcd ${arena.version}, ${name}, revision ${arena.world.revision}\n  operations`);
+  const { sent, version, world } = arena;
+  say(`etcd ${version}, ${name}, revision ${world.revision}\n  operations sent: ${sent}`);
   for (const line of counts(arena.calls)) say(line);
   say("  refusals");
   for (const line of counts(arena.refusals)) say(line);

@@ -285,7 +285,7 @@ function call(
 
 /**
  * Whether damage did not turn a request into one that etcd dies of, or that T4 is stricter with on
- * purpose: etcd passes over a tag of more than 32 bits, which no protobuf library should.
+ * purpose: a tag of more than 32 bits (see the decision in src/README.md).
  */
 function isHarmless(method: MethodName, bytes: Uint8Array): boolean {
   try {
