@@ -156,10 +156,17 @@ function kindOf(error: unknown): ObjectErrorKind {
     const isSetting = isCertificate(String(code)) || message === "Region is missing";
     return isSetting ? "invalid" : "unknown";
   }
+  // An answer that broke off says no more than that there was one.
+  if (isBroken(code, message)) return "unknown";
   // What is no answer of an S3 server, a page of a proxy say, tells nothing of what happened.
   const byStatus = kindsByStatus[status];
   if (byStatus !== undefined) return byStatus;
   return status >= 300 && status < 500 ? "invalid" : "unknown";
+}
+
+function isBroken(code: unknown, message: unknown): boolean {
+  const isCut = typeof code === "string" && /^(ECONN|EPIPE|ETIMEDOUT)/.test(code);
+  return isCut || (typeof message === "string" && message.includes("Deserialization error"));
 }
 
 function isCertificate(code: string): boolean {

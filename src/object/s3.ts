@@ -26,6 +26,7 @@ import {
   versionOf,
 } from "./answer.ts";
 import { clientConfig, type S3Settings } from "./client.ts";
+import { hazardsOf } from "./hazards.ts";
 import {
   type CallOptions,
   checkKey,
@@ -159,6 +160,42 @@ export class S3Store implements ObjectStore {
   list(prefix: string, after?: string, options?: CallOptions): Promise<ListPage> {
     const call = { operation: "list", key: prefix, options };
     return this.#ask(call, () => this.#page(prefix, after, options));
+  }
+
+  /** What the bucket is set up to do; what may not be asked or is not known there is passed over. */
+  async hazards(prefix: string, options?: CallOptions): Promise<string[]> {
+    const Bucket = this.#bucket;
+    const ask = async <T>(send: (loaded: Loaded, own: SendOptions) => Promise<T>) => {
+      try {
+        return await this.#send(send, options);
+      } catch (error) {
+        if (statusOf(error) === undefined) throw error;
+        return undefined;
+      }
+    };
+    const call = { operation: "settings", key: prefix, options };
+    return await this.#ask(call, async () => {
+      const [lifecycle, versioning, lock, replication] = await Promise.all([
+        ask(({ client, sdk }, own) =>
+          client.send(new sdk.GetBucketLifecycleConfigurationCommand({ Bucket }), own),
+        ),
+        ask(({ client, sdk }, own) =>
+          client.send(new sdk.GetBucketVersioningCommand({ Bucket }), own),
+        ),
+        ask(({ client, sdk }, own) =>
+          client.send(new sdk.GetObjectLockConfigurationCommand({ Bucket }), own),
+        ),
+        ask(({ client, sdk }, own) =>
+          client.send(new sdk.GetBucketReplicationCommand({ Bucket }), own),
+        ),
+      ]);
+      return hazardsOf(prefix, {
+        rules: lifecycle?.Rules ?? [],
+        isVersioned: versioning?.Status === "Enabled",
+        isLocked: lock?.ObjectLockConfiguration?.ObjectLockEnabled === "Enabled",
+        isReplicated: (replication?.ReplicationConfiguration?.Rules ?? []).length > 0,
+      });
+    });
   }
 
   async #get(
@@ -298,7 +335,7 @@ export class S3Store implements ObjectStore {
   /** Carries out a call; whatever the server has against it is thrown as an ObjectError. */
   async #ask<T>(call: Call, work: () => Promise<T>): Promise<T> {
     const { key, operation, options } = call;
-    if (operation !== "list") checkKey(operation, key);
+    if (operation !== "list" && operation !== "settings") checkKey(operation, key);
     checkSignal(operation, key, options);
     try {
       return await work();
