@@ -6,7 +6,7 @@
 import { processUsage } from "../lib/process.ts";
 import type { GaugeMetric, Registry } from "../lib/registry.ts";
 import type { Vitals } from "../member/vitals.ts";
-import { metrics } from "../model/metrics.ts";
+import { metrics, roles } from "../model/metrics.ts";
 import { clusterVersion, etcdVersion } from "../model/version.ts";
 import type { Build } from "./build.ts";
 
@@ -57,9 +57,12 @@ function showMember(registry: Registry, vitals: () => Vitals | undefined): void 
   // A member that is not open knows no leader: that is told, because alerts wait for it.
   registry.read(metrics.hasLeader, () => (vitals()?.leads ? 1 : 0));
   registry.read(metrics.leaderChanges, () => (vitals() === undefined ? 0 : 1));
-  registry.read(metrics.role, () => [
-    { labels: { role: "single" }, value: vitals()?.leads ? 1 : 0 },
-  ]);
+  registry.read(metrics.role, () =>
+    roles.map((role) => ({
+      labels: { role },
+      value: role === "single" && vitals()?.leads ? 1 : 0,
+    })),
+  );
   registry.read(metrics.serverId, () => {
     const now = vitals();
     if (now === undefined) return [];

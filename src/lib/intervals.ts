@@ -30,6 +30,17 @@ export class Intervals<T> {
     return this.#intervals;
   }
 
+  /** Whether there is a value under exactly [start, end). */
+  has(start: ByteString, end: ByteString | undefined): boolean {
+    let node = this.#root;
+    while (node !== undefined) {
+      const side = order(start, end, node);
+      if (side === 0) return true;
+      node = side < 0 ? node.left : node.right;
+    }
+    return false;
+  }
+
   /** Adds `value` under [start, end), or [start, …) without an end. */
   add(start: ByteString, end: ByteString | undefined, value: T): void {
     this.#root = this.#insert(this.#root, start, end, value);

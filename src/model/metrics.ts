@@ -49,6 +49,9 @@ export const writeOperations = [
   "revoke",
 ] as const;
 
+/** What a member can be, in the `role` label. */
+export const roles = ["single", "leader", "follower"] as const;
+
 /** The stages of a batch, in order: waiting for its turn, becoming durable, becoming visible. */
 export const commitPhases = ["queue", "fsync", "apply"] as const;
 
@@ -83,8 +86,6 @@ export const metrics = {
     "t4_flush_seconds",
     "Time of one flush of the newest keys from memory into a table.",
     doubling(0.001, 14),
-    [],
-    "etcd_disk_backend_commit_duration_seconds",
   ),
   compactionSeconds: histogram(
     "t4_compaction_seconds",
@@ -107,7 +108,7 @@ export const metrics = {
   role: gauge("t4_role", "1 for the role this member has, 0 for the others.", ["role"]),
   databaseBytes: gauge(
     "t4_db_size_bytes",
-    "Bytes of the database's tables on the disk.",
+    "Bytes of the database on the disk: its tables and its log.",
     [],
     "etcd_mvcc_db_total_size_in_bytes",
   ),
@@ -182,6 +183,17 @@ export const metrics = {
     "Bytes of messages sent to clients.",
   ),
 
+  storeOperations: counter(
+    "t4_object_store_ops_total",
+    "Requests to the object store, each try of one by itself; that nothing is there is no error.",
+    ["op", "result"],
+  ),
+  storeSeconds: histogram(
+    "t4_object_store_duration_seconds",
+    "Time of one request to the object store.",
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    ["op"],
+  ),
   logUploads: counter("t4_wal_uploads_total", "Log objects put into the bucket."),
   logUploadErrors: counter("t4_wal_upload_errors_total", "Tries to put a log object that failed."),
   logUploadSeconds: histogram(

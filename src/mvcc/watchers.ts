@@ -74,9 +74,14 @@ export class Watchers {
     return this.#behind.all.size;
   }
 
-  /** Different keys and ranges being watched by those that follow live. */
+  /** Different keys and ranges being watched. */
   get rangeCount(): number {
-    return this.#synced.rangeCount;
+    const others = new Set<string>();
+    for (const { request } of this.#behind.all) {
+      const { end, key } = request.range;
+      if (!this.#synced.watches(request.range)) others.add(`${key.length} ${key}${end}`);
+    }
+    return this.#synced.rangeCount + others.size;
   }
 
   /** Bytes that wait for clients. */
@@ -269,6 +274,12 @@ class WatcherIndex {
 
   get rangeCount(): number {
     return this.#single.size + this.#ranges.count;
+  }
+
+  /** Whether somebody watches exactly this. */
+  watches(range: KeyRange): boolean {
+    if (isSingle(range)) return this.#single.has(range.key);
+    return this.#ranges.has(range.key, endOf(range));
   }
 
   add(watcher: Watcher): void {

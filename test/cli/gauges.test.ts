@@ -41,13 +41,15 @@ test("what is told of a member is what it says at that moment, under both names"
   const before = await shown(registry);
   expect(before.get("t4_ready")).toBe("0");
   expect(before.get("etcd_server_has_leader")).toBe("0");
-  expect(before.get('t4_role{role="single"}')).toBe("0");
+  const rolesOf = (lines: Map<string, string>) =>
+    ["single", "leader", "follower"].map((role) => lines.get(`t4_role{role="${role}"}`));
+  expect(rolesOf(before)).toEqual(["0", "0", "0"]);
   expect(before.has("t4_current_revision")).toBe(false);
   now = vitals;
   const after = await shown(registry);
   expect(after.get("t4_ready")).toBe("1");
   expect(after.get("etcd_server_has_leader")).toBe("1");
-  expect(after.get('t4_role{role="single"}')).toBe("1");
+  expect(rolesOf(after)).toEqual(["1", "0", "0"]);
   expect(after.get("t4_current_revision")).toBe("42");
   expect(after.get("etcd_debugging_mvcc_current_revision")).toBe("42");
   expect(after.get("etcd_mvcc_db_total_size_in_bytes")).toBe("4096");

@@ -40,6 +40,8 @@ test("adding, removing and asking agree with a plain list, for 200 seeds", () =>
       }
       const different = new Set(plain.map(({ end, start }) => JSON.stringify([start, end])));
       expect(intervals.count).toBe(different.size);
+      const [start, end] = [letter(), random.below(5) === 0 ? undefined : letter()];
+      expect(intervals.has(start, end)).toBe(different.has(JSON.stringify([start, end])));
     }
   }
 });

@@ -67,6 +67,8 @@ async function watchWalk(seed: number): Promise<void> {
       const watch = watches[random.below(watches.length)];
       watch?.drain(random.below(4));
     }
+    const ranges = watches.flatMap((watch) => watch.range ?? []);
+    expect(rig.store.watchers.rangeCount).toBe(new Set(ranges).size);
   }
   rig.applyAll();
   for (let quiet = false; !quiet; ) {
@@ -99,6 +101,11 @@ class Watch {
     };
     this.#from = start === 0 ? revision + 1 : start;
     this.#watcher = rig.store.watchers.watch(this.#request, () => undefined);
+  }
+
+  /** What it watches, as text; undefined once it has ended. */
+  get range(): string | undefined {
+    return this.#watcher.state === "ended" ? undefined : JSON.stringify(this.#request.range);
   }
 
   /** Takes up to `most` notices; returns how many there were. */
