@@ -122,11 +122,17 @@ export class History {
     if (asked.operation.lease !== undefined) this.#noteLease(asked.operation.lease, false);
   }
 
+  /** Notes that the next disk is a new one: another member of the same cluster. */
+  movesOn(): void {
+    this.#identity = this.#identity?.replace(/[0-9]+$/, "");
+  }
+
   /** Notes what a header tells: it is always the same member, and time does not run backwards. */
   told(header: ResponseHeader | undefined): number {
     if (header === undefined) return fail("an answer has no header");
     const { clusterId, memberId, raftTerm, revision } = header;
     const identity = `${clusterId}/${memberId}`;
+    if (this.#identity === `${clusterId}/`) this.#identity = identity;
     this.#identity ??= identity;
     if (identity !== this.#identity) fail(`${this.#identity} became ${identity}`);
     if (raftTerm < this.#term) fail(`term ${raftTerm} came after ${this.#term}`);

@@ -38,16 +38,28 @@ const flags = [
 
 export class Life {
   readonly history = new History();
-  readonly counts = { starts: 0, cutOff: 0, halfMadeTables: 0, halfMadeSegments: 0 };
+  readonly counts = { starts: 0, lostDisks: 0, cutOff: 0, halfMadeTables: 0, halfMadeSegments: 0 };
   readonly #directory: string;
+  readonly #flags: readonly string[];
+  readonly #answersMax: number;
   readonly #random: Random;
   readonly #proof: Proof;
   readonly #writers: readonly Writer[];
   #startMs = 300;
 
-  constructor(directory: string, random: Random) {
+  /**
+   * `more` are flags beside those that make everything small; a server under load dies after
+   * `answers` at the latest.
+   */
+  constructor(
+    directory: string,
+    random: Random,
+    { more = [], answers = answersMax }: { more?: readonly string[]; answers?: number } = {},
+  ) {
+    this.#answersMax = answers;
     this.#directory = directory;
     this.#random = random;
+    this.#flags = [...flags, ...more];
     this.#proof = new Proof(this.history, random);
     const mods = new Map<string, number>();
     this.#writers = Array.from({ length: writers }, (_, id) => {
@@ -58,7 +70,7 @@ export class Life {
   /** Starts a server and proves that it has what it must have. */
   async start(): Promise<Running> {
     const began = performance.now();
-    const t4 = await startT4(this.#directory, flags);
+    const t4 = await startT4(this.#directory, this.#flags);
     this.#startMs = performance.now() - began;
     this.#note(t4);
     const client = new Client(t4.port);
@@ -75,7 +87,7 @@ export class Life {
 
   /** Starts a server and kills it about the time when it begins to serve, mostly before. */
   async startAndDie(): Promise<void> {
-    await using t4 = launchT4(this.#directory, flags);
+    await using t4 = launchT4(this.#directory, this.#flags);
     await Bun.sleep(this.#random.float() * this.#startMs);
     t4.signal("SIGKILL");
     await t4.exited;
@@ -116,7 +128,8 @@ export class Life {
   async comes(moment: Moment): Promise<void> {
     const { counts } = this.history;
     const before = counts.answers;
-    const most = moment === "answering" ? this.#random.below(1200) : answersMax;
+    const most =
+      moment === "answering" ? this.#random.below(this.#answersMax / 2) : this.#answersMax;
     const part = moment === "making a table" ? "db" : "wal";
     while (counts.answers - before < most) {
       if (moment !== "answering" && this.#halfMade(part)) break;
@@ -132,8 +145,17 @@ export class Life {
     this.counts.halfMadeSegments += Number(this.#halfMade("wal"));
     using copy = temporaryDirectory();
     fs.cpSync(this.#directory, copy.path, { recursive: true });
+    // Alone it would not be opened: what it holds beyond the bucket was not acknowledged.
+    fs.rmSync(`${copy.path}/BUCKET`, { force: true });
     const broken = await checkDirectory(copy.path);
     if (broken.length > 0) fail(`broken claims: ${broken.join("; ")}`);
+  }
+
+  /** The disk is gone, with everything on it. */
+  lose(): void {
+    fs.rmSync(this.#directory, { recursive: true, force: true });
+    this.counts.lostDisks++;
+    this.history.movesOn();
   }
 
   #halfMade(part: "db" | "wal"): boolean {
