@@ -253,10 +253,16 @@ class Joining {
     const { clock, random } = this.#options;
     const { store } = this.#bucket;
     const { clusterId: cluster, memberId: writer } = identity;
-    const { seq } = await readBoundary(store);
-    const atLeast = seq - 1;
-    const end = await findEnd(store, cluster, { empty: empty ?? emptyLog(), atLeast });
-    return await putFence({ store, cluster, term, writer }, end, { clock, random });
+    const options = { clock, random };
+    let { seq: boundary } = await readBoundary(store);
+    for (;;) {
+      const atLeast = boundary - 1;
+      const end = await findEnd(store, cluster, { empty: empty ?? emptyLog(), atLeast });
+      const fence = await putFence({ store, cluster, term, writer }, end, options);
+      // In a slot that had been emptied meanwhile it keeps nobody out of the ones after it.
+      ({ seq: boundary } = await readBoundary(store));
+      if (fence.seq >= boundary) return fence;
+    }
   }
 
   #lead(observed: Observed, { identity }: DataDirectory, end: LogEnd): Leadership {
