@@ -5,6 +5,7 @@
  */
 import { processUsage } from "../lib/process.ts";
 import type { GaugeMetric, Registry } from "../lib/registry.ts";
+import type { BucketVitals } from "../member/duties.ts";
 import type { Vitals } from "../member/vitals.ts";
 import { metrics, roles } from "../model/metrics.ts";
 import { clusterVersion, etcdVersion } from "../model/version.ts";
@@ -54,6 +55,14 @@ function showMember(registry: Registry, vitals: () => Vitals | undefined): void 
   show(metrics.proposalsCommitted, (now) => now.committedIndex);
   show(metrics.proposalsApplied, (now) => now.appliedIndex);
   show(metrics.proposalsPending, (now) => now.pendingWrites);
+  const showBucket = (metric: GaugeMetric<never>, get: (bucket: BucketVitals) => number) =>
+    registry.read(metric, () => {
+      const bucket = vitals()?.bucket;
+      return bucket === undefined ? [] : [{ labels: {}, value: get(bucket) }];
+    });
+  showBucket(metrics.unuploadedRevisions, (bucket) => bucket.revisionsAtRisk);
+  showBucket(metrics.bucketAwaySeconds, (bucket) => bucket.awayMs / 1000);
+  showBucket(metrics.checkpointAgeSeconds, (bucket) => bucket.checkpointAgeMs / 1000);
   // A member that is not open knows no leader: that is told, because alerts wait for it.
   registry.read(metrics.hasLeader, () => (vitals()?.leads ? 1 : 0));
   registry.read(metrics.leaderChanges, () => (vitals() === undefined ? 0 : 1));

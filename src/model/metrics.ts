@@ -201,6 +201,18 @@ export const metrics = {
     "Time from the first try of a log object until it is known to be in the bucket.",
     [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
   ),
+  unuploadedRevisions: gauge(
+    "t4_unuploaded_revisions",
+    "Revisions acknowledged that the bucket does not have yet; 0 where writes wait for it.",
+  ),
+  bucketAwaySeconds: gauge(
+    "t4_bucket_away_seconds",
+    "How long the bucket has not taken a log object that was put; 0 while it does.",
+  ),
+  checkpointAgeSeconds: gauge(
+    "t4_checkpoint_age_seconds",
+    "Time since the newest checkpoint of this process, or since its start.",
+  ),
   checkpoints: counter("t4_checkpoints_total", "Checkpoints put into the bucket."),
 
   hasLeader: gauge("etcd_server_has_leader", "1 when this member knows a leader."),
