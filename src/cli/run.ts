@@ -29,7 +29,7 @@ import { ListenError } from "./listen.ts";
 import { type RunOptions, runOptions } from "./options.ts";
 import { parse } from "./parse.ts";
 import { type Readiness, Start } from "./readiness.ts";
-import { type OpenBucket, openBucket } from "./store.ts";
+import { type OpenBucket, openBucket, proveBucket } from "./store.ts";
 import { readTls, type Tls } from "./tls.ts";
 import { addressText } from "./value.ts";
 
@@ -72,6 +72,8 @@ class Run {
       clock: this.#clock,
       random: this.#random,
       make: true,
+      registry: this.#registry,
+      environment: shell.environment,
     });
     checkBucketOptions(options, this.#bucket !== undefined);
   }
@@ -122,7 +124,7 @@ class Run {
 
   async #openMember(): Promise<Member> {
     const { advertiseUrls, dataDirectory, name } = this.#options;
-    const bucket = this.#openBucket();
+    const bucket = await this.#openBucket();
     const derived = () => [this.#clientUrl(this.#server?.port ?? this.#options.listen.port)];
     return await Member.open({
       dataDirectory,
@@ -142,10 +144,11 @@ class Run {
     });
   }
 
-  /** The bucket. */
-  #openBucket(): MemberOptions["bucket"] {
+  /** The bucket, proven to keep the promises that T4 rests on. */
+  async #openBucket(): Promise<MemberOptions["bucket"]> {
     if (this.#bucket === undefined) return undefined;
     this.#start.at(stepTexts.bucket);
+    await proveBucket(this.#bucket, { clock: this.#clock, random: this.#random });
     return bucketSettings(this.#options, this.#bucket);
   }
 
