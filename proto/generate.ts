@@ -83,7 +83,7 @@ $&`,
     why: `A known field in another wire type is no message to etcd. The generator takes it for an
       unknown field, so that the request would be run without it.`,
     pattern: /(if \(tag !== \d+\) \{\n +|^ {12})break;$/gm,
-    replacement: "$1throw new Error(`wrong wire type in tag ${tag}`);",
+    replacement: `$1throw new Error(\`wrong wire type in tag \${tag}\`);`,
   },
   {
     why: "A message that is longer than its length says is malformed.",
@@ -106,7 +106,15 @@ export async function generate(directory: string): Promise<void> {
   const proto = import.meta.dir;
   const root = `${proto}/..`;
   const buf = Bun.spawn(
-    ["node_modules/.bin/buf", "generate", proto, "--template", `${proto}/buf.gen.yaml`, "-o", directory],
+    [
+      "node_modules/.bin/buf",
+      "generate",
+      proto,
+      "--template",
+      `${proto}/buf.gen.yaml`,
+      "-o",
+      directory,
+    ],
     { cwd: root, stdout: "inherit", stderr: "inherit" },
   );
   if ((await buf.exited) !== 0) throw new Error(`buf generate ended with ${buf.exitCode}`);
