@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import { type Random, SeededRandom } from "../../src/lib/random.ts";
 import { checkDirectory } from "../support/check.ts";
+import { failureOf, say, whole } from "../support/effort.ts";
 import { temporaryDirectory } from "../support/t4.ts";
 import { Life, type Moment } from "./life.ts";
 
-const whole = process.env.T4_TEST_WHOLE === "1";
 const rounds = whole ? 1000 : 60;
 const seed = Number(process.env.T4_TEST_SEED ?? 1);
 
@@ -25,14 +25,11 @@ async function live(seed: number, body: (life: Life, random: Random) => Promise<
   try {
     await body(life, random);
   } catch (error) {
-    throw new Error(`T4_TEST_SEED=${seed}, ${life.counts.starts} starts`, { cause: error });
+    say(`${life.counts.starts} starts`);
+    throw failureOf(seed, import.meta.path, error);
   }
   expect(await checkDirectory(directory.path)).toEqual([]);
   say(`${JSON.stringify(life.counts)} ${JSON.stringify(life.history.counts)}`);
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
 }
 
 test(

@@ -8,11 +8,11 @@ import { KVDefinition } from "../../src/gen/etcdserverpb/rpc.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { checkDirectory } from "../support/check.ts";
 import { Client } from "../support/client.ts";
+import { failureOf, whole } from "../support/effort.ts";
 import { runT4, startT4 } from "../support/t4.ts";
 import { mountVolume, type Volume } from "../support/volume.ts";
 import { Life } from "./life.ts";
 
-const whole = process.env.T4_TEST_WHOLE === "1";
 const rounds = whole ? 60 : 6;
 const fillsPerRound = 3;
 const seed = Number(process.env.T4_TEST_SEED ?? 1);
@@ -90,7 +90,7 @@ test(
       }
       await using _ = await life.start();
     } catch (error) {
-      throw new Error(`T4_TEST_SEED=${seed}`, { cause: error });
+      throw failureOf(seed, import.meta.path, error);
     }
     expect(counts.refused).toBeGreaterThanOrEqual(rounds * fillsPerRound * 200);
     process.stdout.write(`${JSON.stringify(counts)}\n`);

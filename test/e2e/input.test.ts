@@ -12,6 +12,7 @@ import {
 import { type Random, SeededRandom } from "../../src/lib/random.ts";
 import { type Code, codes } from "../../src/rpc/status.ts";
 import { CallError, Client, type Unary } from "../support/client.ts";
+import { tryEach, whole } from "../support/effort.ts";
 import { type Running, startT4, temporaryDirectory } from "../support/t4.ts";
 import {
   callHeaders,
@@ -27,7 +28,6 @@ import {
 } from "./frames.ts";
 
 const seed = Number(process.env.T4_TEST_SEED ?? 1);
-const whole = process.env.T4_TEST_WHOLE === "1";
 const timeoutMs = whole ? 600_000 : 60_000;
 const mebibyte = 2 ** 20;
 const key = Buffer.from("key");
@@ -63,6 +63,13 @@ async function startRig(): Promise<Rig> {
       expect(Buffer.from(kvs[0]?.value ?? []).toString()).toBe(`${puts}`);
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),
+  };
+}
+
+/** A test that draws from the seed; a failure tells it. */
+function seeded(body: (random: Random) => Promise<void>): () => Promise<void> {
+  return async () => {
+    await tryEach([seed], import.meta.path, (seed) => body(new SeededRandom(seed)));
   };
 }
 
@@ -122,9 +129,8 @@ test("a message that is no such message is refused", async () => {
 
 test(
   "random bytes as messages get an answer or a refusal, and change nothing else",
-  async () => {
+  seeded(async (random) => {
     await using rig = await startRig();
-    const random = new SeededRandom(seed);
     const definitions = [KVDefinition, LeaseDefinition];
     const paths = definitions.flatMap(({ fullName, methods }) =>
       Object.values(methods)
@@ -145,7 +151,7 @@ test(
     expect([...seen].filter((code) => !allowed.includes(code as Code))).toEqual([]);
     expect(seen.size).toBeGreaterThan(2);
     await rig.serves();
-  },
+  }),
   timeoutMs,
 );
 
@@ -175,9 +181,8 @@ test("a message or a request that is too large is refused by its size", async ()
 
 test(
   "connections that say nothing, noise, or another protocol harm nobody",
-  async () => {
+  seeded(async (random) => {
     await using rig = await startRig();
-    const random = new SeededRandom(seed);
     await rig.serves();
     const before = await metric(rig.t4, "process_open_fds");
     const strangers = Array.from(
@@ -200,15 +205,14 @@ test(
     await rig.serves();
     for (const stranger of strangers) stranger[Symbol.dispose]();
     await until(async () => (await metric(rig.t4, "process_open_fds")) <= before + 2);
-  },
+  }),
   timeoutMs,
 );
 
 test(
   "frames that break the rules of HTTP/2 harm nobody",
-  async () => {
+  seeded(async (random) => {
     await using rig = await startRig();
-    const random = new SeededRandom(seed);
     const call = frame(frameTypes.headers, endHeaders, 1, callHeaders(rangePath));
     for (let round = 0; round < (whole ? 50_000 : 1300); round++) {
       using connection = new RawConnection(rig.t4.port);
@@ -218,7 +222,7 @@ test(
     }
     await rig.serves();
     expect(await residentBytes(rig.t4)).toBeLessThan(512 * mebibyte);
-  },
+  }),
   timeoutMs,
 );
 
