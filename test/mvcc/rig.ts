@@ -48,6 +48,11 @@ export class Rig {
     return this.#tree as Tree<Durable>;
   }
 
+  /** Calls of the disk so far. */
+  get diskCalls(): number {
+    return this.#disk.calls;
+  }
+
   /** Opens tree and store, and replays what the tree does not hold. */
   async open(): Promise<void> {
     this.#tree = await Tree.open<Durable>({
