@@ -29,7 +29,7 @@ export const s3Faults = [
   "409",
   /** Carried out; the answer comes after `slowMs`. */
   "slow",
-  /** Carried out, and lists go on showing what was there before. */
+  /** Carried out, and lists go on showing what was there before the last write. */
   "staleList",
   /** 403 ExpiredToken. */
   "expired",
@@ -95,6 +95,7 @@ export class S3Server implements Disposable {
   /** Of each content, by ETag. */
   readonly #metadata = new Map<string, Record<string, string>>();
   readonly #delayed: (() => Promise<unknown>)[] = [];
+  #keysBefore: readonly string[] = [];
   #staleKeys: readonly string[] | undefined;
 
   constructor(options: S3ServerOptions = {}) {
@@ -162,9 +163,13 @@ export class S3Server implements Disposable {
         await Bun.sleep(this.#options.slowMs ?? 30_000);
         return exchange.answer(answer);
       }
-      case "staleList":
-        this.#staleKeys = this.objects.keys();
-        return exchange.answer(await carryOut());
+      case "staleList": {
+        // The answer to a list is stale itself.
+        if (request.operation === "list") this.#staleKeys = this.#keysBefore;
+        const answer = await carryOut();
+        this.#staleKeys = this.#keysBefore;
+        return exchange.answer(answer);
+      }
       case "delayed":
         this.#delayed.push(carryOut);
         return;
@@ -175,7 +180,8 @@ export class S3Server implements Disposable {
   }
 
   async #carryOut(request: S3Request): Promise<HttpAnswer> {
-    const { key, operation, query } = request;
+    const { key, method, operation, query } = request;
+    if (method !== "GET") this.#keysBefore = this.objects.keys();
     switch (operation) {
       case "put":
       case "putIfAbsent":
