@@ -30,8 +30,9 @@ export function toldBy(error: unknown): Told | undefined {
   const status = statusOf(error);
   if (status === 304) return "notModified";
   if (status === 412) return "preconditionFailed";
-  // A 404 that does not name what is missing may come from something that is no S3 server at all.
-  const isAbsent = name === "NoSuchKey" || name === "NoSuchVersion" || name === "NotFound";
+  // A 404 that does not name what is missing may come from something that is no S3 server at all:
+  // the SDK calls it NotFound.
+  const isAbsent = name === "NoSuchKey" || name === "NoSuchVersion";
   return status === 404 && isAbsent ? "absent" : undefined;
 }
 
@@ -60,16 +61,15 @@ export interface Asked {
   readonly key: string;
   readonly bucket: string;
   readonly endpoint: string | undefined;
-  /** Where the credentials came from, in words; asked only when they matter. */
-  readonly credentials: () => Promise<string>;
+  /** Where the credentials came from, in words; undefined when there are none. */
+  readonly credentials: () => Promise<string | undefined>;
 }
 
 /** `error` as an ObjectError with what to do about it. */
 export async function failureOf(error: unknown, asked: Asked): Promise<ObjectError> {
   const kind = kindOf(error);
   const said = saidBy(error);
-  const why =
-    kind === "denied" ? deniedText(said, await asked.credentials()) : `${said}${hintFor()}`;
+  const why = kind === "denied" ? await deniedText(error, asked) : `${said}${hintFor()}`;
   return new ObjectError(kind, asked.operation, asked.key, why, { cause: error });
 
   function hintFor(): string {
@@ -89,9 +89,14 @@ export async function failureOf(error: unknown, asked: Asked): Promise<ObjectErr
   }
 }
 
-function deniedText(said: string, credentials: string): string {
-  return `access is denied (${said}); credentials came from ${credentials}: they may be wrong, lack \
-a permission (ListBucket too: without it a missing key is denied), or their token has expired`;
+async function deniedText(error: unknown, { credentials }: Asked): Promise<string> {
+  const source = await credentials();
+  if (source === undefined) {
+    return `no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a \
+profile, or run where the machine or pod has a role (${saidBy(error)})`;
+  }
+  return `access is denied (${saidBy(error)}); credentials came from ${source}: they may be wrong, \
+lack a permission (ListBucket too: without it a missing key is denied), or their token has expired`;
 }
 
 function saidBy(error: unknown): string {

@@ -348,16 +348,16 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  /** Where the credentials came from, in words. */
-  async #credentialsText(): Promise<string> {
+  /** Where the credentials came from, in words; undefined when there are none. */
+  async #credentialsText(): Promise<string | undefined> {
     const { keys, profile } = this.#settings;
     if (keys !== undefined) return `--s3-access-key-id (${keys.accessKeyId})`;
-    const asked = profile === undefined ? "" : `, profile ${profile}`;
     try {
       const { client } = await this.#load();
-      return `${credentialsText(await client.config.credentials())}${asked}`;
+      const found = credentialsText(await client.config.credentials());
+      return profile === undefined ? found : `${found}, profile ${profile}`;
     } catch {
-      return `nowhere${asked}: neither T4_S3_* nor AWS_* variables, files, web identity or instance`;
+      return undefined;
     }
   }
 }
