@@ -70,8 +70,6 @@ const finishMsMax = 3000;
 export class Duties {
   readonly #options: DutiesOptions;
   readonly #checkpoints: Checkpoints;
-  /** Bytes of log that the bucket does not have, about. */
-  #waitingBytes = 0;
 
   constructor(options: DutiesOptions) {
     const { logger, registry, settings } = options;
@@ -86,7 +84,9 @@ export class Duties {
 
   /** Whether so much waits for the bucket that writes are refused. */
   get isFull(): boolean {
-    return this.#waitingBytes >= this.#options.settings.localBytesMax;
+    const { leadership, rooms, settings } = this.#options;
+    if (leadership.archive.awaySince === undefined) return false;
+    return rooms.log.status().bytes >= settings.localBytesMax;
   }
 
   vitals(revision: number): BucketVitals {
@@ -131,8 +131,6 @@ export class Duties {
 
   async #upload(): Promise<number> {
     const { leadership, rooms } = this.#options;
-    const isBehind = leadership.archive.end.position.index < this.#options.applied().index;
-    this.#waitingBytes = isBehind ? rooms.log.status().bytes : 0;
     if (!leadership.isRequired) await leadership.upload(rooms.log);
     return uploadEveryMs;
   }
