@@ -68,7 +68,7 @@ test("an address where no S3 server is says so", async () => {
     message: expect.stringContaining(`is ${endpoint} an S3 endpoint?`),
   });
   await page.stop(true);
-  await expect(store.get("k")).rejects.toMatchObject({
+  await expect(new S3Store({ bucket: "test", endpoint, keys }).get("k")).rejects.toMatchObject({
     kind: "unknown",
     message: expect.stringContaining("ECONNREFUSED"),
   });
