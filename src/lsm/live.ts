@@ -29,6 +29,8 @@ export interface LiveOptions {
   readonly disk: Disk;
   readonly directory: string;
   readonly clock: Clock;
+  /** Told how many of the tables are open, while they are being opened. */
+  onOpening?(done: number, total: number): void;
   /** Called right after reads go to other runs. */
   readonly changed: (gone: readonly Table[]) => void;
 }
@@ -254,13 +256,16 @@ function manifestOf<P>(position: P | undefined, runs: readonly Run[]): Manifest<
 
 /** Opens the tables of all runs; closes them again when one cannot be opened. */
 async function openRuns(
-  { clock, directory, disk }: LiveOptions,
+  options: LiveOptions,
   runs: readonly (readonly TableInfo[])[],
 ): Promise<readonly Run[]> {
+  const { clock, directory, disk } = options;
   const opened: Table[] = [];
+  const all = runs.flat();
   try {
-    for (const info of runs.flat()) {
+    for (const info of all) {
       opened.push(Table.open(disk, directory, info));
+      options.onOpening?.(opened.length, all.length);
       await clock.yield();
     }
   } catch (error) {

@@ -65,6 +65,8 @@ export interface TreeOptions<P> {
   readonly schema: Schema;
   /** Takes the error that ended the background work. */
   readonly fatal: (error: unknown) => void;
+  /** Told how many of the tables are open, while the tree is being opened. */
+  onOpening?(done: number, total: number): void;
   /** Called when a flush has moved `durable`. */
   onDurable?(position: P): void;
 }

@@ -136,10 +136,11 @@ function openTree(
   directory: DataDirectory,
   store: () => Store | undefined,
 ): Promise<Tree<Checkpoint>> {
-  const { checkpointed, clock, disk, fatal, limits, logger, random, registry } = options;
+  const { checkpointed, clock, disk, fatal, limits, logger, onStep, random, registry } = options;
   return Tree.open<Checkpoint>({
     disk,
     directory: directory.tablesPath,
+    onOpening: (done, total) => onStep({ name: "tables", done, total }),
     clock,
     random,
     logger: logger.with({ component: "tables" }),
