@@ -232,9 +232,13 @@ Try it:
     this.#start.over("stopping");
     this.#logger.info("stopping", { openStreams: server.streams });
     const { drainMsMax } = member.limits;
-    const drained = server
-      .stop(drainMsMax - closeMsMax)
-      .then(() => member.close())
+    const stopCalls = () => server.stop(drainMsMax - closeMsMax);
+    const close = () => member.close();
+    // Calls that wait for a bucket that is away end when the member does.
+    const isAway = member.bucketAwayMs > 0;
+    const [first, second] = isAway ? [close, stopCalls] : [stopCalls, close];
+    const drained = first()
+      .then(second)
       .then(stopPages)
       .then(() => true);
     return await Promise.race([drained, this.#clock.sleep(drainMsMax).then(() => false)]);

@@ -315,7 +315,10 @@ export class Member {
     const settled = this.#committer.stop();
     if (leadership !== undefined) {
       const { clock } = this.#options;
-      await Promise.race([settled, clock.sleep(this.limits.settleMsMax)]);
+      // What waits for a bucket that is away is told that its outcome is unknown.
+      if (this.bucketAwayMs === 0) {
+        await Promise.race([settled, clock.sleep(this.limits.settleMsMax)]);
+      }
       await this.#duties?.finish();
       await leadership.resign(this.limits.resignMsMax);
     }
