@@ -142,7 +142,10 @@ type SyncCall = (descriptor: number, done: (error: unknown) => void) => void;
 
 /**
  * fsync or fdatasync, off the main thread. On macOS both leave data in the drive's cache; only
- * fcntl F_FULLFSYNC makes it durable.
+ * fcntl F_FULLFSYNC makes it durable. There the event loop waits for the drive: calls of the C
+ * library have no thread of their own in Bun, none of its own calls promises the same, and asking a
+ * worker would cost every write a message each way. macOS is where T4 is developed, not where it has
+ * to be fast.
  */
 function synced(
   descriptor: number,
