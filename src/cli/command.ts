@@ -19,6 +19,21 @@ import {
   versionOptions,
 } from "./options.ts";
 import type { Environment } from "./parse.ts";
+import {
+  branchListOptions,
+  forkOptions,
+  gcOptions,
+  pinOptions,
+  pointOptions,
+  pointsOptions,
+  recoverOptions,
+  restoreCheckpointOptions,
+  restoreListOptions,
+  restoreOptions,
+  statusOptions,
+  unforkOptions,
+  unpinOptions,
+} from "./upkeep.ts";
 import { suggestion, UsageError } from "./usage.ts";
 
 /** What a command has of the process around it. */
@@ -46,10 +61,11 @@ interface Leaf {
   readonly load: () => Promise<Command>;
 }
 
-/** A command whose next word says what to do. */
+/** A command whose next word says what to do; where a flag comes instead, \`bare\` does it. */
 interface Group {
   readonly description: string;
   readonly commands: Commands;
+  readonly bare?: Leaf;
 }
 
 type Commands = Readonly<Record<string, Leaf | Group>>;
@@ -87,18 +103,97 @@ const inspectCommands: Commands = {
   },
 };
 
+const branchCommands: Commands = {
+  fork: {
+    description: "pin a checkpoint for a branch to begin with; prints its key",
+    options: forkOptions,
+    load: async () => (await import("./branch.ts")).fork,
+  },
+  unfork: {
+    description: "let a branch's checkpoint go",
+    options: unforkOptions,
+    load: async () => (await import("./branch.ts")).unfork,
+  },
+  list: {
+    description: "the branches, what they began with and where they are",
+    options: branchListOptions,
+    load: async () => (await import("./branch.ts")).list,
+  },
+};
+
+const restoreCommands: Commands = {
+  list: {
+    description: "the checkpoints that a bucket has",
+    options: restoreListOptions,
+    load: async () => (await import("./restore.ts")).list,
+  },
+  checkpoint: {
+    description: "put a checkpoint into a data directory",
+    options: restoreCheckpointOptions,
+    load: async () => (await import("./restore.ts")).checkpoint,
+  },
+  pin: {
+    description: "note a restore point, in a bucket that keeps versions",
+    options: pinOptions,
+    load: async () => (await import("./points.ts")).pin,
+  },
+  points: {
+    description: "the restore points",
+    options: pointsOptions,
+    load: async () => (await import("./points.ts")).points,
+  },
+  point: {
+    description: "put a restore point into a data directory",
+    options: pointOptions,
+    load: async () => (await import("./points.ts")).point,
+  },
+  unpin: {
+    description: "let a restore point go",
+    options: unpinOptions,
+    load: async () => (await import("./points.ts")).unpin,
+  },
+};
+
 const commands: Commands = {
   run: {
     description: "start a member",
     options: runOptions,
     load: async () => (await import("./run.ts")).run,
   },
+  status: {
+    description: "what a bucket holds: checkpoints, log, branches, who leads",
+    options: statusOptions,
+    load: async () => (await import("./status.ts")).status,
+  },
+  gc: {
+    description: "delete from a bucket what nothing needs any more",
+    options: gcOptions,
+    load: async () => (await import("./gc.ts")).gc,
+  },
+  branch: {
+    description: "databases that begin with a checkpoint of another, without a copy",
+    commands: branchCommands,
+  },
+  restore: {
+    description: "put a state that a bucket has into a data directory",
+    commands: restoreCommands,
+    bare: {
+      description: "put the state at a revision or a time into a data directory",
+      options: restoreOptions,
+      load: async () => (await import("./restore.ts")).at,
+    },
+  },
+  recover: {
+    description: "go on with what the bucket has, when the disk that had more is lost",
+    options: recoverOptions,
+    load: async () => (await import("./recover.ts")).recover,
+  },
   inspect: {
-    description: "read a data directory, also that of a running member",
+    description: "read a data directory, also that of a running member, or a bucket",
     commands: inspectCommands,
   },
   verify: {
-    description: "check every byte of a data directory, also of a running member's",
+    description: "check every byte of a data directory, also of a running member's, or of a bucket",
     options: verifyOptions,
     load: async () => (await import("./verify.ts")).verify,
   },
@@ -128,7 +223,13 @@ export async function execute(argv: readonly string[], shell: Shell): Promise<nu
     ? found.rest.slice(0, found.rest.indexOf("--"))
     : found.rest;
   if (flags.some(isHelp)) return help(found, shell);
-  if ("commands" in found.command) throw new UsageError(incompleteText(found, found.command));
+  if ("commands" in found.command) {
+    const { bare } = found.command;
+    if (bare === undefined || found.rest.length === 0) {
+      throw new UsageError(incompleteText(found, found.command));
+    }
+    return await (await bare.load())(found.rest, shell);
+  }
   return await dispatch(argv, shell);
 }
 
@@ -144,6 +245,7 @@ function find(words: readonly string[]): Found {
   let command: Leaf | Group = root;
   for (const word of words) {
     if (!("commands" in command) || isHelp(word)) break;
+    if (command.bare !== undefined && word.startsWith("-")) break;
     const next: Leaf | Group | undefined = Object.hasOwn(command.commands, word)
       ? command.commands[word]
       : undefined;
@@ -177,7 +279,7 @@ function help({ command, path }: Found, shell: Shell): number {
   return exitCodes.ok.code;
 }
 
-function groupHelp(name: string, { commands: tree, description }: Group): string {
+function groupHelp(name: string, { bare, commands: tree, description }: Group): string {
   const wide = Math.max(...Object.keys(tree).map((each) => each.length));
   const lines = Object.entries(tree).map(
     ([each, { description: purpose }]) => `  ${name} ${each.padEnd(wide + 2)} ${purpose}\n`,
@@ -186,9 +288,11 @@ function groupHelp(name: string, { commands: tree, description }: Group): string
     description === ""
       ? "T4 is an etcd-v3-compatible key-value database in one binary."
       : `${name}: ${description}`;
+  const own =
+    bare === undefined ? "" : `\n${name}: ${bare.description}\n\n${optionsHelp(bare.options)}\n`;
   return `${title}
 
-${lines.join("")}
+${lines.join("")}${own}
 ${name} <command> --help lists a command's options. Most can also be set by a T4_* variable;
 a flag wins over its variable.
 `;
@@ -209,6 +313,8 @@ function unknownText(name: string, path: readonly string[], group: Group): strin
   return `unknown command ${JSON.stringify(name)}${after}${hint}`;
 }
 
-function incompleteText({ path }: Found, { commands: tree }: Group): string {
-  return `t4 ${path.join(" ")} needs a command: ${Object.keys(tree).join(", ")}`;
+function incompleteText({ path }: Found, { bare, commands: tree }: Group): string {
+  const flags = Object.values(bare?.options ?? {}).filter(({ required }) => required);
+  const or = bare === undefined ? "" : `; or ${flags.map(({ flag }) => `--${flag}`).join(" and ")}`;
+  return `t4 ${path.join(" ")} needs a command: ${Object.keys(tree).join(", ")}${or}`;
 }

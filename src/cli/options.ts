@@ -16,6 +16,8 @@ export interface Option<T> {
   readonly preset: string | undefined;
   /** Shown in place of a preset that is worked out. */
   readonly presetHelp?: string | undefined;
+  /** Another flag that is understood and not advertised. */
+  readonly alias?: string | undefined;
   /** One letter that stands for the flag after a single dash. */
   readonly letter?: string | undefined;
   /** It has no variable: what one command line asks for is no setting. */
@@ -32,11 +34,21 @@ export type Table = Readonly<Record<string, Option<unknown>>>;
 /** An option with a preset always has a value. */
 type Preset<T> = Option<T> & { readonly preset: string };
 
-function option<const T>(flag: string, kind: Kind<T>, preset: string, help: string): Preset<T> {
+export function option<const T>(
+  flag: string,
+  kind: Kind<T>,
+  preset: string,
+  help: string,
+): Preset<T> {
   return { flag, help, kind, preset };
 }
 
-function unset<const T>(flag: string, kind: Kind<T>, presetHelp: string, help: string): Option<T> {
+export function unset<const T>(
+  flag: string,
+  kind: Kind<T>,
+  presetHelp: string,
+  help: string,
+): Option<T> {
   return { flag, help, kind, preset: undefined, presetHelp };
 }
 
@@ -53,7 +65,7 @@ function operand<const T>(name: string, kind: Kind<T>, help: string) {
 }
 
 /** The same, for this command line only. */
-function typed<O extends Option<unknown>>(each: O): O & { readonly onlyTyped: true } {
+export function typed<O extends Option<unknown>>(each: O): O & { readonly onlyTyped: true } {
   return { ...each, onlyTyped: true };
 }
 
@@ -74,12 +86,15 @@ export const storeOptions = {
     "where the durable copy is kept; the same as --s3-bucket, or a directory that serves as one",
   ),
   s3Bucket: unset("s3-bucket", text("name"), "no bucket", "the bucket that keeps the durable copy"),
-  s3Prefix: unset(
-    "s3-prefix",
-    text("prefix"),
-    "the whole bucket",
-    "the keys of this database begin with it and one slash",
-  ),
+  s3Prefix: {
+    ...unset(
+      "s3-prefix",
+      text("prefix"),
+      "the whole bucket",
+      "the keys of this database begin with it and one slash",
+    ),
+    alias: "prefix",
+  },
   s3Endpoint: unset(
     "s3-endpoint",
     text("url"),
@@ -284,18 +299,24 @@ export const runOptions = {
   ),
 } as const;
 
-const output = {
+export const output = {
   ...option("output", choice(["text", "json"]), "text", "the form of the answer"),
   letter: "o",
 } as const;
 
 export const versionOptions = { output } as const;
 
-/** The options of commands that read a data directory and change nothing. */
+export const json = typed(option("json", toggle(), "false", "the same as --output=json"));
+
+/** The options of commands that read a data directory or a bucket, and change nothing. */
 const readingOptions = {
   dataDirectory,
   output,
-  json: typed(option("json", toggle(), "false", "the same as --output=json")),
+  json,
+  ...storeOptions,
+  objectStore: typed({ ...storeOptions.objectStore, presetHelp: "the data directory" }),
+  s3Bucket: typed({ ...storeOptions.s3Bucket, presetHelp: "the data directory" }),
+  s3Prefix: typed({ ...storeOptions.s3Prefix, alias: undefined }),
 } as const;
 
 const key = { ...operand("KEY", text("key"), "the key"), required: true } as const;

@@ -69,7 +69,10 @@ function recognise(
   if (dashes === undefined) {
     throw new UsageError(unexpectedText(argument, []));
   }
-  const option = options.find((each) => name === (dashes === "-" ? each.letter : each.flag));
+  const option =
+    dashes === "-"
+      ? options.find(({ letter }) => name === letter)
+      : (options.find(({ flag }) => name === flag) ?? options.find(({ alias }) => name === alias));
   if (option !== undefined) return { option, value };
   const flags = options.map(({ flag }) => flag);
   const hint = suggestion(name ?? "", flags, "--") || "; --help lists them";

@@ -2,6 +2,7 @@
  * Values as people type them. A kind of value reads one text and returns what it means, or the
  * sentence that completes "--flag must be …" when it cannot be read.
  */
+import type { Moment } from "../member/moment.ts";
 
 /** Says what a text should have been. */
 export class Unreadable {
@@ -73,6 +74,49 @@ export function duration(leastMs: number): Kind<number> {
     }, 0);
     if (whole && ms >= leastMs && ms <= 24 * 3_600_000) return ms;
     return new Unreadable(`a duration such as 5s or 1m30s, from ${leastMs}ms to 24h`);
+  }
+}
+
+const spanMs: Readonly<Record<string, number>> = {
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 7 * 86_400_000,
+};
+
+/** How often one is kept, and how far back, in milliseconds. */
+export interface Step {
+  readonly everyMs: number;
+  readonly forMs: number;
+}
+
+/** Pairs of times such as 1h:24h,1d:30d: one for each of the first, as far back as the second. */
+export function ladder(): Kind<readonly Step[]> {
+  return { hint: "every:for,...", read };
+
+  function read(value: string): readonly Step[] | Unreadable {
+    const steps = value.split(",").map((step) => {
+      const [, every, everyUnit = "", far, farUnit = ""] =
+        /^([1-9]\d{0,5})([mhdw]):([1-9]\d{0,5})([mhdw])$/.exec(step.trim()) ?? [];
+      const everyMs = Number(every) * (spanMs[everyUnit] ?? Number.NaN);
+      const forMs = Number(far) * (spanMs[farUnit] ?? Number.NaN);
+      return { everyMs, forMs };
+    });
+    if (steps.every(({ everyMs, forMs }) => everyMs <= forMs)) return steps;
+    return new Unreadable("pairs such as 1h:24h,1d:30d, each as long at the back as at the front");
+  }
+}
+
+/** A revision, or a time as RFC 3339 writes it. */
+export function moment(): Kind<Moment> {
+  return { hint: "time|revision", read };
+
+  function read(value: string): Moment | Unreadable {
+    if (/^\d{1,15}$/.test(value)) return { revision: Number(value) };
+    const form = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+    const wallMs = form.test(value) ? Date.parse(value.toUpperCase()) : Number.NaN;
+    if (!Number.isNaN(wallMs)) return { wallMs };
+    return new Unreadable("a revision, or a time with its zone such as 2026-11-25T13:00:00Z");
   }
 }
 

@@ -10,7 +10,7 @@
  */
 import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
-import { type Disk, readWhole, replaceWhole } from "../lib/disk.ts";
+import { type Disk, readWhole, removeIfThere, replaceWhole } from "../lib/disk.ts";
 
 export interface Bond {
   /** For people: where the bucket is. */
@@ -44,6 +44,12 @@ export async function writeBond(disk: Disk, path: string, bond: Bond): Promise<v
   const bytes = Buffer.from(`${line}\n${sha256(line)}\n`);
   if (readWhole(disk, nameIn(path))?.equals(bytes)) return;
   await replaceWhole(disk, nameIn(path), bytes);
+}
+
+/** Takes the note away, durably: the directory is all there is. DiskError. */
+export async function removeBond(disk: Disk, path: string): Promise<void> {
+  removeIfThere(disk, nameIn(path));
+  await disk.syncDirectory(path);
 }
 
 function nameIn(path: string): string {

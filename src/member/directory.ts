@@ -7,6 +7,8 @@
  *              SHA-256 of the first line without its end, lower-case hex
  *     LOCK     empty; the process that uses the directory holds a kernel lock on it
  *     BUCKET   where the acknowledged writes are, if a bucket has them (bond.ts)
+ *     RESTORING   there while a database is put into the directory (rewind.ts): what else is there
+ *              is of no use then
  *     wal/     the log      (wal/log.ts)
  *     db/      the tables   (lsm/tree.ts)
  *
@@ -46,8 +48,14 @@ export interface DataDirectory {
 const formatVersion = 1;
 const identityName = "MEMBER";
 const lockName = "LOCK";
+export const restoringName = "RESTORING";
 /** Names that may be in a directory that is to become ours. */
-const harmlessNames = [lockName, `${identityName}${temporarySuffix}`, "lost+found"];
+const harmlessNames = [
+  lockName,
+  `${identityName}${temporarySuffix}`,
+  `${restoringName}${temporarySuffix}`,
+  "lost+found",
+];
 
 /** A directory that only this process uses, and what it says of itself so far. */
 export interface LockedDirectory extends Omit<DataDirectory, "identity"> {
@@ -78,6 +86,7 @@ export async function openDirectory(
 /** The first half of `openDirectory`: nothing is made but the directory and its lock. */
 export async function lockDirectory(disk: Disk, path: string): Promise<LockedDirectory> {
   await ensureDirectory(disk, path);
+  refuseHalf(disk, path);
   refuseForeign(disk, path);
   const lock = disk.lock(`${path}/${lockName}`);
   if (lock === undefined) {
@@ -94,6 +103,31 @@ export async function lockDirectory(disk: Disk, path: string): Promise<LockedDir
     lock.release();
     throw error;
   }
+}
+
+/** A directory into which a database is to be put, and what is in the way. */
+export interface Claimed extends Omit<LockedDirectory, "identity"> {
+  /** "database": whoever puts one in replaces it. "half": what an interrupted restore left. */
+  readonly holds: "nothing" | "database" | "half";
+}
+
+/**
+ * Locks a directory that is to be replaced, whatever state its database is in; it is made when
+ * absent. InUseError; ForeignError when it holds something that is not T4's; DiskError.
+ */
+export async function claimDirectory(disk: Disk, path: string): Promise<Claimed> {
+  await ensureDirectory(disk, path);
+  const names = disk.list(path);
+  const isHalf = names.includes(restoringName);
+  if (!isHalf) refuseForeign(disk, path);
+  const lock = disk.lock(`${path}/${lockName}`);
+  if (lock === undefined) {
+    throw new InUseError(
+      `${path} is in use by another t4 process; stop that one or choose another --data-dir`,
+    );
+  }
+  const holds = isHalf ? "half" : names.includes(identityName) ? "database" : "nothing";
+  return { path, logPath: `${path}/wal`, tablesPath: `${path}/db`, lock, holds };
 }
 
 /** The second half for a directory without entries: a new member of the cluster `clusterId`. */
@@ -115,6 +149,15 @@ export async function ready(
   await ensureDirectory(disk, locked.logPath);
   await ensureDirectory(disk, locked.tablesPath);
   return { ...locked, identity };
+}
+
+function refuseHalf(disk: Disk, path: string): void {
+  if (!disk.list(path).includes(restoringName)) return;
+  throw new ForeignError(
+    path,
+    "holds a half of a database: a restore into it was interrupted",
+    "repeat the t4 restore, or choose another --data-dir",
+  );
 }
 
 function refuseForeign(disk: Disk, path: string): void {
@@ -197,17 +240,20 @@ export function someId(random: Random): bigint {
 
 /**
  * Whose directory this is, for somebody who only looks at it: nothing is made, nothing locked.
- * ForeignError when it is absent, not ours, or newer; CorruptionError when MEMBER is damaged;
- * DiskError.
+ * ForeignError when it is absent, not ours, newer, or half restored unless that is meant;
+ * CorruptionError when MEMBER is damaged; DiskError.
  */
-export function identityIn(disk: Disk, path: string): Identity {
+export function identityIn(disk: Disk, path: string, mayBeHalf = false): Identity {
+  let isHalf = false;
   try {
-    refuseForeign(disk, path);
+    isHalf = disk.list(path).includes(restoringName);
+    if (!isHalf) refuseForeign(disk, path);
   } catch (error) {
     const what = error instanceof ForeignError ? error.what : absence(error);
     if (what === undefined) throw error;
     throw new ForeignError(path, what, "choose another --data-dir");
   }
+  if (isHalf && !mayBeHalf) refuseHalf(disk, path);
   const identity = readIdentity(disk, path);
   if (identity !== undefined) return identity;
   throw new ForeignError(path, "is empty: no member has begun in it", "choose another --data-dir");

@@ -62,6 +62,8 @@ export interface VerifyOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly cacheBytesMax: number;
+  /** Whether it may be a directory into which a database is being put (rewind.ts). */
+  readonly mayBeHalf?: boolean;
 }
 
 /** Verifies the data directory `path`. ForeignError when there is none or it is newer; DiskError. */
@@ -107,8 +109,8 @@ class Verifier implements Verification {
 
   /** The cluster's id; undefined when that file is damaged. */
   #identity(): bigint | undefined {
-    const { disk } = this.#options;
-    const identity = this.#readable(() => identityIn(disk, this.#path));
+    const { disk, mayBeHalf } = this.#options;
+    const identity = this.#readable(() => identityIn(disk, this.#path, mayBeHalf));
     this.#readable(() => readBond(disk, this.#path));
     return identity?.clusterId;
   }

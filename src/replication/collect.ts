@@ -28,12 +28,9 @@ import { moveLatest } from "./checkpoint.ts";
 import { absolve, condemn } from "./condemned.ts";
 import { encodeAbandoned, encodeManifest, nonceOf, readManifest } from "./manifest.ts";
 import { inParallel } from "./parallel.ts";
-import { headerBytes } from "./record.ts";
+import { fenceBytes } from "./record.ts";
 import { type FoundPending, type Survey, survey, type Unreadable } from "./survey.ts";
 import { judge, type Verdict, type VerdictOptions } from "./verdict.ts";
-
-/** What a fence takes: a header, and a hash. Data takes more. */
-const fenceBytes = headerBytes + 32;
 
 export interface CollectOptions extends CallOptions, VerdictOptions {
   readonly random: Random;

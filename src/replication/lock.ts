@@ -15,7 +15,8 @@
  * R3 A member that leaves counts until a head without it was read back: until `writeHead` says won.
  * R5 With `s3`, everyone, the same directory after a restart included, takes over through the
  *    bucket: {t+1, self, iss [], s3}, fence, replay, {iss [self]}. Without, only a member of `iss`
- *    may, with its own log. Neither takes the bucket out.
+ *    may, with its own log. Neither takes the bucket out. Where that member is lost for good, an
+ *    operator says so (`acceptLoss`).
  */
 import { assert } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -233,6 +234,15 @@ export function takeWithOwnLog(takeover: Takeover): HeadDraft {
   const may = head === undefined || (!head.s3 && head.iss.includes(self.incarnation));
   assert(may, "this member holds everything acknowledged");
   return { ...reign(takeover), iss: [self.incarnation], s3: false };
+}
+
+/**
+ * The bucket alone is the truth from now on, by the word of an operator: what only the disks in
+ * `iss` hold is given up. Nobody leads after it; whoever starts next takes over through the bucket.
+ */
+export function acceptLoss(takeover: Takeover): HeadDraft {
+  assert(takeover.head?.s3 === false, "there is something that the bucket need not have");
+  return { ...reign(takeover), iss: [], s3: true };
 }
 
 /** The leader has its fence in slot `fenceSeq`, has replayed up to it, and holds that on its disk. */

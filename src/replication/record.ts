@@ -39,6 +39,8 @@ import { refuseOtherCluster } from "./sealed.ts";
 export const headerBytes = 168;
 export const batchHeaderBytes = 52;
 const hashBytes = 32;
+/** What a fence takes: a header and a hash. Data takes more. */
+export const fenceBytes = headerBytes + hashBytes;
 const formatVersion = 1;
 const magic = Buffer.from("t4 walob", "latin1");
 const headerCrcAt = headerBytes - 4;

@@ -182,7 +182,8 @@ async function readPending(
   return object && decodePending(key, object.bytes);
 }
 
-function isUnreadable(error: unknown): error is Error {
+/** Whether the object is to blame: it is damaged, or of a newer T4. */
+export function isUnreadable(error: unknown): error is Error {
   if (error instanceof CorruptionError || error instanceof ForeignError) return true;
   return error instanceof ObjectError && error.kind === "damaged";
 }
