@@ -27,6 +27,7 @@ const places = [
   "list: lsm/live.ts open",
   "list: lsm/live.ts orphans",
   "list: member/directory.ts refuseForeign",
+  "list: member/directory.ts refuseHalf",
   "list: member/sight.ts contentOf",
   "list: member/sight.ts hasFrames",
   "list: wal/recover.ts listSegments",
