@@ -9,8 +9,11 @@ export type ContenderName = "etcd" | "t4";
 
 export interface Contender {
   readonly name: ContenderName;
-  /** Starts it on a directory, new or used, and resolves with the first read that it answers. */
-  start(directory: string): Promise<Server>;
+  /**
+   * Starts it on a directory, new or used, with these flags beside its own, and resolves with the
+   * first read that it answers.
+   */
+  start(directory: string, flags?: readonly string[]): Promise<Server>;
 }
 
 export interface Server extends AsyncDisposable {
@@ -31,7 +34,7 @@ const retryMs = 2;
 export function etcdContender(tools: EtcdTools): Contender {
   return {
     name: "etcd",
-    start: async (directory) => {
+    start: async (directory, more = []) => {
       const [port, peerPort] = [await freePort(), await freePort()];
       const client = `http://127.0.0.1:${port}`;
       const peer = `http://127.0.0.1:${peerPort}`;
@@ -44,10 +47,8 @@ export function etcdContender(tools: EtcdTools): Contender {
         "--initial-cluster": `default=${peer}`,
         "--quota-backend-bytes": `${8 * 2 ** 30}`,
       };
-      return await start([tools.etcd, ...Object.entries(flags).flat()], directory, port, {
-        ...process.env,
-        ...tools.environment,
-      });
+      const command = [tools.etcd, ...Object.entries(flags).flat(), ...more];
+      return await start(command, directory, port, { ...process.env, ...tools.environment });
     },
   };
 }
@@ -56,7 +57,7 @@ export function etcdContender(tools: EtcdTools): Contender {
 export function t4Contender(binary: string): Contender {
   return {
     name: "t4",
-    start: async (directory) => {
+    start: async (directory, more = []) => {
       const port = await freePort();
       const flags = {
         "--data-dir": directory,
@@ -64,10 +65,8 @@ export function t4Contender(binary: string): Contender {
         "--metrics-addr": "127.0.0.1:0",
       };
       const { HOME, PATH } = process.env;
-      return await start([binary, "run", ...Object.entries(flags).flat()], directory, port, {
-        HOME,
-        PATH,
-      });
+      const command = [binary, "run", ...Object.entries(flags).flat(), ...more];
+      return await start(command, directory, port, { HOME, PATH });
     },
   };
 }

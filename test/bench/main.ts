@@ -2,7 +2,7 @@
  * etcd and T4 side by side:
  *
  *   bun run bench                    everything, 3 rounds
- *   bun run bench --only calls       one suite (repeat it for more): calls, watches, million, storage
+ *   bun run bench --only calls       one suite (repeat it for more): calls, watches, million, storage, bucket
  *   bun run bench --rounds 5
  *   bun run bench --quick            a hundredth of the work: says that it runs, and no more
  *   bun run bench --json out.json --markdown docs/benchmarks.md
@@ -15,24 +15,34 @@ import { parseArgs } from "node:util";
 import { etcdTools } from "../setup/etcd.ts";
 import { provideH2load } from "../setup/h2load.ts";
 import { provideEtcd } from "../setup/provide.ts";
+import { bucket } from "./bucket.ts";
 import { calls } from "./calls.ts";
+import { runCloud } from "./cloud.ts";
 import { type Contender, etcdContender, t4Contender } from "./contender.ts";
 import { machineOf } from "./machine.ts";
 import { runMember } from "./member.ts";
 import { million } from "./million.ts";
+import { runPhase } from "./phases.ts";
 import { markdownOf, type Report, targetsOf, textOf } from "./report.ts";
 import { Sheet } from "./sheet.ts";
 import { storage } from "./storage.ts";
 import type { Round, Scale, Suite } from "./suite.ts";
 import { watches } from "./watches.ts";
 
-const suites: readonly Suite[] = [calls, watches, million, storage];
+const suites: readonly Suite[] = [calls, watches, million, storage, bucket];
 const whole: Scale = { share: 1, keys: 1_000_000, stretch: 100_000 };
 const quick: Scale = { share: 0.01, keys: 5000, stretch: 500 };
 const results = "node_modules/.cache/bench";
 
-if (process.argv[2] === "member") {
-  await runMember(process.argv.slice(3));
+const parts: Readonly<Record<string, (settings: readonly string[]) => Promise<void>>> = {
+  member: runMember,
+  bucket: runPhase,
+  cloud: runCloud,
+};
+const part = parts[process.argv[2] ?? ""];
+
+if (part !== undefined) {
+  await part(process.argv.slice(3));
 } else {
   try {
     await bench(process.argv.slice(2));

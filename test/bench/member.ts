@@ -7,23 +7,22 @@
  *            compaction under puts; then the process kills itself
  *   reopen   the same directory: time to open, the first read, one full range
  */
-import fs from "node:fs";
 import { SystemClock } from "../../src/lib/clock.ts";
 import { silent } from "../../src/lib/logger.ts";
 import { PosixDisk } from "../../src/lib/posix.ts";
 import { SystemRandom } from "../../src/lib/random.ts";
 import { Registry } from "../../src/lib/registry.ts";
 import { defaultSettings } from "../../src/member/limits.ts";
-import { Member } from "../../src/member/member.ts";
+import { Member, type MemberOptions } from "../../src/member/member.ts";
 import type { KeyRange } from "../../src/model/range.ts";
 import { Refusal } from "../../src/model/refusal.ts";
 import { type Driven, drive } from "./drive.ts";
 import { keyEnd, keyOf, keyPrefix, shuffled, valueFor } from "./keys.ts";
-import { diskBytes, residentBytes } from "./process.ts";
+import { diskBytes, residentBytes, tell } from "./process.ts";
 
 const memberCallers = 256;
 
-interface MemberOptions {
+interface PhaseOptions {
   readonly directory: string;
   readonly keys: number;
   /** Puts in each measured stretch. */
@@ -59,14 +58,17 @@ export async function runMember(settings: readonly string[]): Promise<void> {
   const [phase, directory = "", keys, stretch] = settings;
   const options = { directory, keys: Number(keys), stretch: Number(stretch) };
   const figures = phase === "load" ? await load(options) : await reopen(options);
-  fs.writeSync(1, JSON.stringify(figures));
-  process.kill(process.pid, "SIGKILL");
+  tell(figures);
 }
 
 /** Opens a member as `t4 run` does. */
-function openMember(directory: string): Promise<Member> {
+export function openMember(
+  directory: string,
+  bucket?: NonNullable<MemberOptions["bucket"]>,
+): Promise<Member> {
   return Member.open({
     dataDirectory: directory,
+    bucket,
     name: "bench",
     clientUrls: [],
     settings: defaultSettings,
@@ -82,16 +84,17 @@ function openMember(directory: string): Promise<Member> {
   });
 }
 
-/** Puts the keys with numbers `numberAt(0)` to `numberAt(count - 1)`. */
-async function putMany(
+/** Puts the keys with numbers `numberAt(0)` to `numberAt(count - 1)`; less when it is `enough`. */
+export async function putMany(
   member: Member,
   count: number,
   numberAt: (step: number) => number,
   enough?: () => boolean,
+  callers = memberCallers,
 ): Promise<Driven> {
   const before = member.revision;
   const driven = await drive({
-    callers: memberCallers,
+    callers,
     count,
     ...(enough && { enough }),
     call: async (step) => {
@@ -112,7 +115,7 @@ async function putMany(
   return driven;
 }
 
-async function load({ directory, keys, stretch }: MemberOptions): Promise<LoadFigures> {
+async function load({ directory, keys, stretch }: PhaseOptions): Promise<LoadFigures> {
   const member = await openMember(directory);
   const empty = await putMany(member, stretch, (step) => step);
   const rest = await putMany(member, keys - stretch, (step) => step + stretch);
@@ -149,7 +152,7 @@ async function load({ directory, keys, stretch }: MemberOptions): Promise<LoadFi
   };
 }
 
-async function reopen({ directory, keys }: MemberOptions): Promise<ReopenFigures> {
+async function reopen({ directory, keys }: PhaseOptions): Promise<ReopenFigures> {
   const started = performance.now();
   const member = await openMember(directory);
   const first = await rangeOf(member, { key: keyOf(0), end: "" });
@@ -169,7 +172,8 @@ async function reopen({ directory, keys }: MemberOptions): Promise<ReopenFigures
   };
 }
 
-async function rangeOf(member: Member, range: KeyRange) {
+/** Reads a range; the whole of it. */
+export async function rangeOf(member: Member, range: KeyRange) {
   const reply = await member.range({
     kind: "range",
     range,

@@ -1,4 +1,4 @@
-/** What the operating system tells of a process and of a directory. */
+/** Processes of the benchmark's own, and what the operating system tells of them and of directories. */
 import fs from "node:fs";
 
 /** Resident bytes of a process. */
@@ -22,4 +22,21 @@ export function diskBytes(directory: string): number {
     if (found?.isFile()) bytes += found.blocks * 512;
   }
   return bytes;
+}
+
+/** Runs `main.ts` with these arguments: a phase of a measurement, which ends with `tell`. */
+export async function inOwnProcess<T>(args: readonly string[]): Promise<T> {
+  const child = Bun.spawn([process.execPath, `${import.meta.dir}/main.ts`, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const text = await child.stdout.text();
+  await child.exited;
+  if (child.signalCode !== "SIGKILL") throw new Error(`${args[0]} ended with ${child.exitCode}`);
+  return JSON.parse(text);
+}
+
+/** Prints what a phase has found and ends the process as kill -9 would end it. */
+export function tell(figures: object): void {
+  fs.writeSync(1, JSON.stringify(figures));
+  process.kill(process.pid, "SIGKILL");
 }

@@ -17,7 +17,7 @@ export interface Report {
   readonly targets: readonly Target[];
 }
 
-/** One thing that T4's storage has to reach. */
+/** One thing that T4 has to reach. */
 export interface Target {
   readonly name: string;
   readonly value: number;
@@ -26,7 +26,7 @@ export interface Target {
   readonly isMet: boolean;
 }
 
-/** The storage targets whose figures were taken. */
+/** The targets whose figures were taken. */
 export function targetsOf(sheet: Sheet): Target[] {
   const t4 = (suite: string, name: string) => sheet.median(suite, name, "t4");
   const etcd = (name: string) => sheet.median("million", name, "etcd");
@@ -38,9 +38,21 @@ export function targetsOf(sheet: Sheet): Target[] {
       atMost(`${name}, etcd's`, t4("million", name), etcd(name), "MB"),
       atMost(`${name}, no network, etcd's`, t4("storage", name), etcd(name), "MB"),
     ]),
+    atLeast("put with a bucket, 20 ms, 256 callers", t4("bucket", "put 20 ms 256"), 5000, "/s"),
+    ...bucketBounds.map(([name, bound]) => atMost(name, t4("bucket", name), bound, "%")),
+    atMost("requests in an idle hour", t4("bucket", "requests in an idle hour"), 0, ""),
   ];
   return lines.filter((line) => line !== undefined);
 }
+
+/** Rows of the suite "bucket", and the most they may be, in percent. */
+const bucketBounds = [
+  ["checkpoint of 1 %, median, of the database", 5],
+  ["checkpoint of 1 %, mean, of the database", 25],
+  ["put p99 beside checkpoints, of quiet", 200],
+  ["cold restore of the database, of download", 200],
+  ["cold restore of log objects, of download", 200],
+] as const;
 
 function atLeast(name: string, value: number | undefined, bound: number, unit: Unit) {
   if (value === undefined) return undefined;
@@ -80,7 +92,7 @@ export function markdownOf(report: Report): string {
         "faster, or smaller. Machines and moments differ, so the ratios tell more than the rates.",
     ),
     machineText(report.machine),
-    ...(targets.length === 0 ? [] : ["## Storage targets", targetTable(targets)]),
+    ...(targets.length === 0 ? [] : ["## Targets", targetTable(targets)]),
     ...sections,
   ].join("\n\n")}\n`;
 }
@@ -108,7 +120,7 @@ function shown(value: number, unit: Unit): string {
   const [whole = "", fraction] = value.toFixed(digits).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   const number = fraction === undefined ? grouped : `${grouped}.${fraction}`;
-  return unit === "/s" ? `${number}/s` : `${number} ${unit}`;
+  return unit === "/s" ? `${number}/s` : `${number} ${unit}`.trimEnd();
 }
 
 function machineText(machine: Machine): string {

@@ -2,7 +2,8 @@
 import type { ContenderName } from "./contender.ts";
 import { median } from "./drive.ts";
 
-export type Unit = "/s" | "ms" | "s" | "MB" | "%";
+/** "" is for what is counted, "$" for US dollars. */
+export type Unit = "/s" | "ms" | "s" | "MB" | "%" | "$" | "";
 
 export interface Row {
   readonly suite: string;

@@ -1,5 +1,6 @@
 /** The storage engine without a network: what it has to reach, and what it reaches. */
 import type { LoadFigures, ReopenFigures } from "./member.ts";
+import { inOwnProcess } from "./process.ts";
 import type { Round, Suite } from "./suite.ts";
 
 const suite = "storage";
@@ -13,8 +14,8 @@ export const storage: Suite = {
   run: async ({ name }, round) => {
     if (name !== "t4") return;
     const { sheet } = round;
-    const load = await inOwnProcess<LoadFigures>("load", round);
-    const reopen = await inOwnProcess<ReopenFigures>("reopen", round);
+    const load = await phase<LoadFigures>("load", round);
+    const reopen = await phase<ReopenFigures>("reopen", round);
     const { emptyPerSecond, fullPerSecond, quietP99Ms } = load;
     sheet.note(suite, "put, empty store", name, emptyPerSecond, "/s");
     sheet.note(suite, "put, loading all keys", name, load.loadPerSecond, "/s");
@@ -36,15 +37,12 @@ export const storage: Suite = {
   },
 };
 
-/** Runs one phase of member.ts; the process ends itself as kill -9 would. */
-async function inOwnProcess<T>(phase: "load" | "reopen", round: Round): Promise<T> {
-  const { directory, scale } = round;
-  const settings = [phase, `${directory}/data`, `${scale.keys}`, `${scale.stretch}`];
-  const child = Bun.spawn([process.execPath, `${import.meta.dir}/main.ts`, "member", ...settings], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const text = await child.stdout.text();
-  await child.exited;
-  if (child.signalCode !== "SIGKILL") throw new Error(`the member ended with ${child.exitCode}`);
-  return JSON.parse(text);
+function phase<T>(name: "load" | "reopen", { directory, scale }: Round): Promise<T> {
+  return inOwnProcess<T>([
+    "member",
+    name,
+    `${directory}/data`,
+    `${scale.keys}`,
+    `${scale.stretch}`,
+  ]);
 }
