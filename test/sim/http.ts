@@ -33,6 +33,10 @@ export interface HttpServer extends Disposable {
 
 interface Connection {
   received: Buffer;
+  /** What came after that, while less than `wanted` bytes are there: a large body comes in many. */
+  parts: Buffer[];
+  partsBytes: number;
+  wanted: number;
 }
 
 /** Serves on a free port of 127.0.0.1; `serve` decides about each request, one after the other. */
@@ -46,11 +50,15 @@ export function serveHttp(
     ...(tls === undefined ? {} : { tls }),
     socket: {
       open: (socket) => {
-        socket.data = { received: Buffer.alloc(0) };
+        socket.data = { received: Buffer.alloc(0), parts: [], partsBytes: 0, wanted: 0 };
       },
       data: (socket, chunk) => {
         const { data } = socket;
-        data.received = data.received.length > 0 ? Buffer.concat([data.received, chunk]) : chunk;
+        data.parts.push(chunk);
+        data.partsBytes += chunk.length;
+        if (data.received.length + data.partsBytes < data.wanted) return;
+        data.received = Buffer.concat([data.received, ...data.parts]);
+        [data.parts, data.partsBytes, data.wanted] = [[], 0, 0];
         for (let next = take(data); next !== undefined; next = take(data)) {
           void serve(next, exchangeOf(socket));
         }
@@ -78,7 +86,10 @@ function take(connection: Connection): HttpRequest | undefined {
     }),
   );
   const bodyEnd = end + 4 + Number(headers["content-length"] ?? 0);
-  if (received.length < bodyEnd) return undefined;
+  if (received.length < bodyEnd) {
+    connection.wanted = bodyEnd;
+    return undefined;
+  }
   connection.received = received.subarray(bodyEnd);
   return { method, target, headers, body: Buffer.from(received.subarray(end + 4, bodyEnd)) };
 }
