@@ -1,16 +1,19 @@
 /** Options in words: the help pages and the table in the README, both printed from cli/options.ts. */
 import { type Option, type Table, variableOf } from "./options.ts";
 
+/** Of help, without its indentation. */
+const lineMax = 90;
+
 /** One option a paragraph: flag and value, then what it does, its preset and its variable. */
 export function optionsHelp(table: Table): string {
   return Object.values(table)
     .map((option) => {
       const letter = option.letter === undefined ? "" : `-${option.letter}, `;
-      if (option.operand !== undefined) return `  ${option.operand}\n      ${option.help}`;
+      if (option.operand !== undefined) return `  ${option.operand}\n${wrapped(option.help)}`;
       const variable = option.onlyTyped ? "" : `, variable ${variableOf(option.flag)}`;
       return [
         `  ${letter}--${option.flag}${valueHelp(option)}`,
-        `      ${option.help}`,
+        wrapped(option.help),
         `      ${option.required ? "required" : `default ${presetHelp(option)}`}${variable}`,
       ].join("\n");
     })
@@ -37,6 +40,18 @@ export function optionsMarkdown(table: Table): string {
     return `| ${cells.join(" | ")} |`;
   });
   return ["| flag | variable | default | meaning |", "|---|---|---|---|", ...rows].join("\n");
+}
+
+/** Text in lines that a terminal can show, indented. */
+function wrapped(text: string): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) ?? "";
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= lineMax) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines.map((line) => `      ${line}`).join("\n");
 }
 
 function valueHelp({ kind }: Option<unknown>): string {

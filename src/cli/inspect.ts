@@ -5,6 +5,9 @@
 import { type ByteString, prefixEnd } from "../lib/bytes.ts";
 import { SystemClock } from "../lib/clock.ts";
 import { PosixDisk } from "../lib/posix.ts";
+import { SystemRandom } from "../lib/random.ts";
+import { glimpse } from "../member/glimpse.ts";
+import { startText } from "../member/moment.ts";
 import { openDirectory, partsOf, type Snapshot } from "../member/snapshot.ts";
 import type { Event, KeyValue } from "../model/event.ts";
 import { includes, type KeyRange, openEnd } from "../model/range.ts";
@@ -22,6 +25,8 @@ import {
   type ReadingOptions,
 } from "./options.ts";
 import { parse } from "./parse.ts";
+import { withScratch } from "./scratch.ts";
+import { openBucket } from "./store.ts";
 import { NotFoundError, UsageError } from "./usage.ts";
 
 const cacheBytesMax = 2 ** 25;
@@ -32,30 +37,58 @@ interface Answer {
   readonly text: () => string;
 }
 
+/** Where a database was read, by what it is called in the answers. */
+type Place = readonly (readonly [name: "data_dir" | "db_dir" | "bucket" | "from", at: string])[];
+
 /** Opens what the options name, prints what `ask` makes of it, closes it. */
 async function answer(
   options: ReadingOptions,
   shell: Shell,
-  ask: (snapshot: Snapshot) => Answer,
+  ask: (snapshot: Snapshot, place: Place) => Answer,
 ): Promise<number> {
   const rooms = { disk: new PosixDisk(), clock: new SystemClock(), cacheBytesMax };
-  const snapshot = await openDirectory(options.dataDirectory, rooms);
-  try {
-    const { json, text } = ask(snapshot);
-    shell.print(options.json || options.output === "json" ? jsonLine(json) : text());
-  } finally {
-    snapshot.close();
+  const print = (snapshot: Snapshot, place: Place) => {
+    try {
+      const { json, text } = ask(snapshot, place);
+      shell.print(options.json || options.output === "json" ? jsonLine(json) : text());
+    } finally {
+      snapshot.close();
+    }
+  };
+  const random = new SystemRandom();
+  const bucket = openBucket(options, { clock: rooms.clock, random });
+  if (bucket === undefined) {
+    const { dataDirectory } = options;
+    print(await openDirectory(dataDirectory, rooms), [
+      ["data_dir", dataDirectory],
+      ["db_dir", partsOf(dataDirectory).tablesPath],
+    ]);
+    return exitCodes.ok.code;
   }
+  const { address } = bucket.store;
+  await withScratch(async (scratch) => {
+    const snapshot = await glimpse(bucket, { ...rooms, scratch });
+    if (snapshot === undefined) throw new NotFoundError(`there is no database in ${address}`);
+    print(snapshot, [
+      ["bucket", address],
+      ["from", startText(snapshot.course)],
+    ]);
+  });
   return exitCodes.ok.code;
 }
 
+const placeNames = {
+  data_dir: "Data dir",
+  db_dir: "Tables dir",
+  bucket: "Bucket",
+  from: "Read from",
+} as const;
+
 export const meta: Command = (argv, shell) => {
   const options = parse(inspectMetaOptions, argv, shell.environment);
-  const { dataDirectory } = options;
-  return answer(options, shell, ({ position, store }) => {
+  return answer(options, shell, ({ position, store }, place) => {
     const json = {
-      data_dir: dataDirectory,
-      db_dir: partsOf(dataDirectory).tablesPath,
+      ...Object.fromEntries(place),
       current_revision: store.revision,
       compact_revision: Math.max(0, store.floor),
       total_keys: countOf(store, rangeOf("")),
@@ -65,8 +98,7 @@ export const meta: Command = (argv, shell) => {
     };
     const facts = () =>
       labelled([
-        ["Data dir", json.data_dir],
-        ["Tables dir", json.db_dir],
+        ...place.map(([name, at]) => [placeNames[name], at] as const),
         ["Current revision", json.current_revision],
         ["Compact revision", json.compact_revision],
         ["Total keys", json.total_keys],

@@ -1,19 +1,32 @@
-/** `t4 verify`: checks every byte of a data directory and says what it looked at, or what is damaged. */
+/**
+ * `t4 verify`: checks every byte of a data directory, or of a bucket, and says what it looked at, or
+ * what is damaged.
+ */
 import { SystemClock } from "../lib/clock.ts";
 import { PosixDisk } from "../lib/posix.ts";
+import { SystemRandom } from "../lib/random.ts";
+import { verifyBucket } from "../member/audit.ts";
 import { type Damage, type Verification, verifyDirectory } from "../member/verify.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit.ts";
 import { columns, jsonLine } from "./literal.ts";
 import { verifyOptions } from "./options.ts";
 import { parse } from "./parse.ts";
+import { withScratch } from "./scratch.ts";
+import { openBucket } from "./store.ts";
 
 const cacheBytesMax = 2 ** 26;
 
 export const verify: Command = async (argv, shell) => {
-  const { dataDirectory, json, output } = parse(verifyOptions, argv, shell.environment);
-  const rooms = { disk: new PosixDisk(), clock: new SystemClock(), cacheBytesMax };
-  const verification = await verifyDirectory(dataDirectory, rooms);
+  const options = parse(verifyOptions, argv, shell.environment);
+  const { dataDirectory, json, output } = options;
+  const clock = new SystemClock();
+  const rooms = { disk: new PosixDisk(), clock, cacheBytesMax };
+  const bucket = openBucket(options, { clock, random: new SystemRandom() });
+  const verification =
+    bucket === undefined
+      ? await verifyDirectory(dataDirectory, rooms)
+      : await withScratch((scratch) => verifyBucket(bucket, { ...rooms, scratch }));
   const isJson = json || output === "json";
   shell.print(isJson ? jsonLine(jsonOf(verification)) : textOf(verification));
   return verification.damages.length === 0 ? exitCodes.ok.code : exitCodes.corruption.code;
