@@ -23,11 +23,15 @@ objectContract("directory", () => {
   return { store: open(directory.path), done: () => directory[Symbol.dispose]() };
 });
 
-objectContract("directory in small pages", () => {
-  const directory = temporaryDirectory();
-  const store = new DirectoryStore({ path: directory.path, pageKeysMax: 100, ...environment });
-  return { store: withPrefix(store, "db"), done: () => directory[Symbol.dispose]() };
-});
+objectContract(
+  "directory in small pages",
+  () => {
+    const directory = temporaryDirectory();
+    const store = new DirectoryStore({ path: directory.path, pageKeysMax: 100, ...environment });
+    return { store: withPrefix(store, "db"), done: () => directory[Symbol.dispose]() };
+  },
+  { keysMany: 303 },
+);
 
 test("processes that share a directory win each key once and lose no update", async () => {
   using directory = temporaryDirectory();

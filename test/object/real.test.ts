@@ -11,7 +11,6 @@ import { inTurns, kindOf, objectContract, type Subject } from "./contract.ts";
 import { say } from "./rig.ts";
 import { versionsContract } from "./versions.ts";
 
-const testMsMax = 60_000;
 let server: RealS3 | undefined;
 
 beforeAll(async () => {
@@ -42,7 +41,9 @@ async function empty(store: ObjectStore): Promise<void> {
   await inTurns(left, 16, ({ key }) => store.delete(key));
 }
 
-objectContract("a real S3 server", () => subject(running().bucket), testMsMax);
+objectContract("a real S3 server", () => subject(running().bucket), {
+  testMsMax: 60_000,
+});
 versionsContract("a real S3 server", () => {
   const { versionedBucket } = running();
   return subject(versionedBucket ?? running().bucket);
