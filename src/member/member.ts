@@ -14,6 +14,7 @@ import type { Random } from "../lib/random.ts";
 import type { Registry } from "../lib/registry.ts";
 import { Task } from "../lib/task.ts";
 import type { Command, RangeQuery, TxnCommand } from "../model/command.ts";
+import { metrics } from "../model/metrics.ts";
 import { Refusal } from "../model/refusal.ts";
 import type { RangeReply, Reply, TxnReply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term, termOf } from "../model/revision.ts";
@@ -28,7 +29,7 @@ import { type BucketSettings, Duties } from "./duties.ts";
 import { Deadlines } from "./expire.ts";
 import { Lessor } from "./lessor.ts";
 import { type Limits, limitsOf, type Settings } from "./limits.ts";
-import { commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
+import { archiveMeters, commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
 import { deadline, readRange } from "./read.ts";
 import { recover } from "./recover.ts";
 import type { BucketOptions, Rooms, StartStep } from "./rooms.ts";
@@ -146,6 +147,9 @@ export class Member {
     this.#fatal = fatal;
     this.#rooms = rooms;
     this.#meters = memberMeters(options.registry);
+    // Shown, all zero, by a member without a bucket too.
+    archiveMeters(options.registry);
+    options.registry.counter(metrics.checkpoints, {});
     this.limits = limits;
     const { leadership } = rooms;
     this.term = leadership?.head.term ?? termOf(rooms.log.position.term + 1);
