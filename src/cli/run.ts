@@ -148,7 +148,8 @@ class Run {
   async #openBucket(): Promise<MemberOptions["bucket"]> {
     if (this.#bucket === undefined) return undefined;
     this.#start.at(stepTexts.bucket);
-    await proveBucket(this.#bucket, { clock: this.#clock, random: this.#random });
+    const proof = proveBucket(this.#bucket, { clock: this.#clock, random: this.#random });
+    for (const warning of await proof) this.#logger.warn("bucket", { warning });
     return bucketSettings(this.#options, this.#bucket);
   }
 

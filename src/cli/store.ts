@@ -10,6 +10,7 @@ import { type Location, type OpenStore, openStore, parseLocation } from "../obje
 import { type StoreMeters, type StoreOperation, storeOperations } from "../object/metered.ts";
 import { normalPrefix } from "../object/prefixed.ts";
 import { NonconformingError, probe, requireConforming } from "../object/probe.ts";
+import { ObjectError, type ObjectStore } from "../object/store.ts";
 import type { storeOptions, Values } from "./options.ts";
 import type { Environment } from "./parse.ts";
 import { ConfigurationError, UsageError } from "./usage.ts";
@@ -43,17 +44,31 @@ export function openBucket(options: StoreOptions, open: OpenOptions): OpenBucket
   return openStore({ location, prefix, s3, clock, random, meters });
 }
 
-/** Throws ConfigurationError, naming the check, when T4 cannot be safe on this bucket. ObjectError. */
+/**
+ * Throws ConfigurationError, naming the check, when T4 cannot be safe on this bucket. ObjectError.
+ * Resolves to what the bucket does by itself that its owner should know, one sentence each.
+ */
 export async function proveBucket(
   { once }: OpenBucket,
   { clock, random }: Pick<OpenOptions, "clock" | "random">,
-): Promise<void> {
+): Promise<string[]> {
   const findings = await probe(once, { clock, random });
   try {
     requireConforming(findings, once.address);
   } catch (error) {
     if (!(error instanceof NonconformingError)) throw error;
     throw new ConfigurationError(error.message, { cause: error });
+  }
+  return await hazardsOf(once);
+}
+
+/** What the bucket does by itself; nothing where it does not answer: no start fails of that. */
+async function hazardsOf(store: ObjectStore): Promise<string[]> {
+  try {
+    return (await store.hazards?.("")) ?? [];
+  } catch (error) {
+    if (error instanceof ObjectError) return [];
+    throw error;
   }
 }
 
