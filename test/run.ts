@@ -8,11 +8,13 @@
  * One directory of test/ is one suite and one process: a suite that crashes takes no other along. The
  * first suite, "lint", is Biome and tsc: format, rules and types.
  * The last line is "N passed, N failed". A test that is skipped, a file that does not load and a
- * suite that crashes or does not end count as failed.
+ * suite that crashes or does not end count as failed. Where there can be no S3 server, the files that
+ * need one do not run, which the last lines say; with T4_TEST_COMPLETE=1 that counts as failed, too.
  */
 import fs from "node:fs";
 import { Glob } from "bun";
 import { provideEtcd } from "./setup/provide.ts";
+import { provideS3 } from "./setup/s3.ts";
 
 interface Outcome {
   readonly passed: number;
@@ -26,6 +28,8 @@ const checks = [
   ["biome", "check", "--error-on-warnings"],
   ["tsc", "--pretty", "false"],
 ] as const;
+/** Whether a suite that cannot run is a failure: in CI it is. */
+const mustBeComplete = process.env.T4_TEST_COMPLETE === "1";
 const environment = { ...process.env };
 const wanted: string[] = [];
 for (const argument of process.argv.slice(2)) {
@@ -55,16 +59,34 @@ async function main(): Promise<number> {
   const chosen = all.filter((name) => wanted.length === 0 || wanted.includes(name));
   if (chosen.some((name) => suites.has(name))) await prepare();
   const failures: string[] = [];
+  const left: string[] = [];
+  const obstacle = provideS3(say);
   let total: Outcome = { passed: 0, failed: 0 };
   for (const name of chosen) {
-    const files = suites.get(name);
+    const [files, out] = split(suites.get(name), obstacle !== undefined);
+    left.push(...out);
     const outcome = files === undefined ? await lint() : await runSuite(name, files);
     total = { passed: total.passed + outcome.passed, failed: total.failed + outcome.failed };
     if (outcome.failed > 0) failures.push(`${name} (${outcome.failed})`);
   }
   if (failures.length > 0) say(`failed: ${failures.join(", ")}`);
+  if (left.length > 0) {
+    const way = "T4_TEST_S3_ENDPOINT can name one (test/setup/s3.ts)";
+    say(`did not run, for want of an S3 server (${obstacle}; ${way}): ${left.join(", ")}`);
+    if (mustBeComplete) total = { ...total, failed: total.failed + left.length };
+  }
   say(`${total.passed} passed, ${total.failed} failed`);
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
+}
+
+/** The files to be run, and those that are left out where there is no S3 server. */
+function split(
+  files: readonly string[] | undefined,
+  lacksS3: boolean,
+): [string[] | undefined, string[]] {
+  if (files === undefined) return [undefined, []];
+  const needs = (file: string) => lacksS3 && fs.readFileSync(file, "utf8").includes("startS3(");
+  return [files.filter((file) => !needs(file)), files.filter(needs)];
 }
 
 /** What suites need. */

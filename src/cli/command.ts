@@ -7,6 +7,7 @@ import { type CommandDef, defineCommand, runCommand } from "citty";
 import { exitCodes } from "./exit.ts";
 import { operandsUsage, optionsHelp } from "./help.ts";
 import {
+  doctorOptions,
   inspectCountOptions,
   inspectDiffOptions,
   inspectGetOptions,
@@ -196,6 +197,11 @@ const commands: Commands = {
     description: "check every byte of a data directory, also of a running member's, or of a bucket",
     options: verifyOptions,
     load: async () => (await import("./verify.ts")).verify,
+  },
+  doctor: {
+    description: "check that a bucket keeps the promises T4 rests on",
+    options: doctorOptions,
+    load: async () => (await import("./doctor.ts")).doctor,
   },
   version: {
     description: "say what this binary is",

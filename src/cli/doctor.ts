@@ -4,12 +4,10 @@ import { SystemRandom } from "../lib/random.ts";
 import { type Finding, probe } from "../object/probe.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit.ts";
-import { output, storeOptions } from "./options.ts";
+import { doctorOptions } from "./options.ts";
 import { parse } from "./parse.ts";
 import { openBucket } from "./store.ts";
 import { UsageError } from "./usage.ts";
-
-export const doctorOptions = { ...storeOptions, output } as const;
 
 /** What was found, as JSON tells it. */
 interface Report {

@@ -304,6 +304,8 @@ export const output = {
   letter: "o",
 } as const;
 
+export const doctorOptions = { ...storeOptions, output } as const;
+
 export const versionOptions = { output } as const;
 
 export const json = typed(option("json", toggle(), "false", "the same as --output=json"));
