@@ -1,31 +1,25 @@
 /**
- * The first start of a branch: it finds the pin that keeps its checkpoint, takes the tables from the
- * source, and publishes them as its own first checkpoint, without copying one in the bucket. From
- * then on its own prefix is all it needs (replication/branch.ts).
+ * The first start of a branch: it finds the pin that keeps its checkpoint, and publishes that as its
+ * own first checkpoint, whose tables stay with the source. From then on its own prefix is all it
+ * needs (replication/branch.ts): what comes next is a start on a prefix with a checkpoint.
  */
 import { ForeignError } from "../lib/corruption.ts";
-import { type Term, termOf } from "../model/revision.ts";
 import { normalPrefix } from "../object/prefixed.ts";
 import { joinBranch, publishFirst } from "../replication/branch.ts";
-import type { Manifest } from "../replication/manifest.ts";
 import { tableMsMax, uploadParallel } from "./checkpoint.ts";
-import type { DataDirectory } from "./directory.ts";
-import { restoreCheckpoint } from "./restore.ts";
+import { someId } from "./directory.ts";
 import type { BranchPoint, BucketOptions, RecoverOptions } from "./rooms.ts";
 
 /**
- * Puts the branch's first checkpoint into `directory` and into its prefix; what that is. ForeignError
- * when nothing pins the checkpoint, or another branch has the pin; CorruptionError; DiskError;
+ * Puts the branch's first checkpoint into its prefix, unless something is there meanwhile.
+ * ForeignError when nothing pins the checkpoint, or another branch has the pin; CorruptionError;
  * ObjectError.
  */
 export async function beginBranch(
-  options: RecoverOptions,
-  bucket: BucketOptions,
+  { clock, random }: Pick<RecoverOptions, "clock" | "random">,
+  { store, storeAt }: BucketOptions,
   { checkpointKey, prefix, sourcePrefix }: BranchPoint,
-  directory: DataDirectory,
-): Promise<Manifest> {
-  const { clock, random } = options;
-  const { store, storeAt } = bucket;
+): Promise<void> {
   const source = storeAt(sourcePrefix);
   const joined = await joinBranch(source, checkpointKey, {
     sourcePrefix: normalPrefix(sourcePrefix),
@@ -49,19 +43,14 @@ export async function beginBranch(
     );
   }
   const { checkpoint } = joined;
-  await restoreCheckpoint(options, bucket, directory, checkpoint);
-  const term: Term = termOf(checkpoint.term);
-  const own = { cluster: directory.identity.clusterId, term };
-  const limits = { parallel: uploadParallel, tableMsMax };
-  const lockTerm = () => Promise.resolve(0);
+  const own = { cluster: someId(random), term: checkpoint.term };
   const published = await publishFirst(store, checkpoint, own, {
     clock,
     random,
-    ...limits,
-    lockTerm,
+    parallel: uploadParallel,
+    tableMsMax,
+    lockTerm: () => Promise.resolve(0),
   });
-  if (published.outcome === "published" || published.outcome === "present") {
-    return { ...checkpoint, ...own, lastSeq: 0 };
-  }
+  if (published.outcome === "published" || published.outcome === "present") return;
   throw new Error(`the branch's first checkpoint could not be published: ${published.outcome}`);
 }

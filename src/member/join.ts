@@ -72,7 +72,6 @@ export async function join(options: RecoverOptions, bucket: BucketOptions): Prom
     for (;;) {
       const rooms = await joining.attempt();
       if (rooms !== undefined) return rooms;
-      options.logger.info("another process took the lock first; looking again", {});
     }
   } catch (error) {
     locked.lock.release();
@@ -91,7 +90,7 @@ class Joining {
     this.#locked = locked;
   }
 
-  /** One try; undefined when someone else took the lock meanwhile. */
+  /** One try; undefined when the bucket is to be looked at again. */
   async attempt(): Promise<Rooms | undefined> {
     const { disk, onStep } = this.#options;
     onStep({ name: "bucket", done: 0, total: 0 });
@@ -100,20 +99,23 @@ class Joining {
     const plan = await planFor(sight, this.#locked, store);
     if (plan === "with its own log") return await this.#withOwnLog(sight, undefined);
     if (plan === "upload") return await this.#bring(sight);
-    return await this.#throughBucket(sight, plan === "branch");
+    if (plan !== "branch") return await this.#throughBucket(sight);
+    const point = must(branch, "a branch has a point to begin from");
+    await beginBranch(this.#options, this.#bucket, point);
+    return undefined;
   }
 
   /** Steps 1 to 5. */
-  async #throughBucket(sight: Sight, isBranch: boolean): Promise<Rooms | undefined> {
+  async #throughBucket({ begun, observed: seen }: Sight): Promise<Rooms | undefined> {
     const { random } = this.#options;
-    const known = sight.observed?.head.cluster ?? sight.begun?.cluster;
+    const known = seen?.head.cluster ?? begun?.cluster;
     const directory = await this.#directoryOf(
       known ?? this.#locked.identity?.clusterId ?? someId(random),
     );
-    const begun = isBranch ? await this.#branchOff(directory) : sight.begun;
     const empty = begun && emptyLog(begun.position, begun.revision);
     await this.#prepare(directory);
-    const observed = await this.#take(directory, sight.observed, takeThroughBucket, 0);
+    const pastTerm = Math.max(begun?.term ?? 0, begun?.position.term ?? 0);
+    const observed = await this.#take(directory, seen, takeThroughBucket, pastTerm);
     if (observed === undefined) return undefined;
     const fence = await this.#fence(directory, observed.head, empty);
     const rooms = await this.#openUpTo(directory, fence);
@@ -204,11 +206,6 @@ class Joining {
     return directory;
   }
 
-  async #branchOff(directory: DataDirectory) {
-    const branch = must(this.#bucket.branch, "a branch has a point to begin from");
-    return await beginBranch(this.#options, this.#bucket, branch, directory);
-  }
-
   /** Step 1, as far as it can be done before the lock is taken: whoever leads goes on meanwhile. */
   async #prepare(directory: DataDirectory): Promise<void> {
     const { index } = await readBoundary(this.#bucket.store);
@@ -229,7 +226,7 @@ class Joining {
     draft: typeof takeThroughBucket,
     pastTerm: number,
   ): Promise<Observed | undefined> {
-    const { clock, name, onStep, random } = this.#options;
+    const { clock, logger, name, onStep, random } = this.#options;
     const { address, store } = this.#bucket;
     const place = this.#bucket.place();
     const { clusterId: cluster, memberId: incarnation } = directory.identity;
@@ -241,13 +238,17 @@ class Joining {
     const self = { incarnation, name, address };
     const next: HeadDraft = draft({ head: now?.head, self, cluster, pastTerm });
     const written = await writeHead(store, now, next, { clock, random });
-    return written.won ? written.now : undefined;
+    if (written.won) return written.now;
+    logger.info("another process took the lock first; looking again", {
+      leader: written.now.head.leader.name,
+    });
+    return undefined;
   }
 
   /** Step 3. */
   async #fence(
     { identity }: DataDirectory,
-    { term }: Head,
+    { fenceSeq, term }: Head,
     empty: LogEnd | undefined,
   ): Promise<LogEnd> {
     const { clock, random } = this.#options;
@@ -256,7 +257,7 @@ class Joining {
     const options = { clock, random };
     let { seq: boundary } = await readBoundary(store);
     for (;;) {
-      const atLeast = boundary - 1;
+      const atLeast = Math.max(fenceSeq, boundary - 1);
       const end = await findEnd(store, cluster, { empty: empty ?? emptyLog(), atLeast });
       const fence = await putFence({ store, cluster, term, writer }, end, options);
       // In a slot that had been emptied meanwhile it keeps nobody out of the ones after it.

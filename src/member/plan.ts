@@ -4,14 +4,15 @@
  * through every combination).
  *
  *   directory   new     no identity: nothing there
- *               empty   an identity and no entry
+ *               empty   an identity and no entry, or only what the checkpoint of a begun prefix has
  *               data    entries, in tables or log
  *   bound       the directory's acknowledged writes are in a bucket (BUCKET says so)
  *   bucket      none    not configured
  *               blank   nothing below the prefix
  *               begun   a checkpoint and no lock, no log: a first start was cut short; nothing was
  *                       ever acknowledged there
- *               led     there is a lock
+ *               claimed a lock and no log: a first start was cut short a little later
+ *               led     there are both
  *               lost    there is a log and no lock
  *   same        directory and prefix are of one cluster (never when it is new)
  *   s3          the lock says that the bucket holds everything acknowledged
@@ -23,7 +24,7 @@
 export interface Facts {
   readonly directory: "new" | "empty" | "data";
   readonly bound: boolean;
-  readonly bucket: "none" | "blank" | "begun" | "led" | "lost";
+  readonly bucket: "none" | "blank" | "begun" | "claimed" | "led" | "lost";
   readonly same: boolean;
   readonly s3: boolean;
   readonly listed: boolean;
@@ -36,9 +37,9 @@ export type Plan =
   | "local"
   /** Make the lock, fence, begin an empty database. */
   | "create"
-  /** Take tables from the source's checkpoint, publish the branch's own first one, then create. */
+  /** Publish the source's checkpoint as the branch's own first one, then look again. */
   | "branch"
-  /** Upload a checkpoint of the directory, then make the lock and fence. */
+  /** Upload a checkpoint of the directory, then take the lock and fence. */
   | "upload"
   /** Take the prefix's checkpoint, then make the lock and fence: what a cut-short start had left. */
   | "resume"
@@ -64,6 +65,7 @@ export interface Row {
 }
 
 const unused = ["new", "empty"] as const;
+const locked = ["led", "claimed"] as const;
 
 /** The rows; a row's name is what messages and tests call it. */
 export const rows: readonly Row[] = [
@@ -104,17 +106,17 @@ export const rows: readonly Row[] = [
   },
   {
     name: "another's",
-    when: { bucket: "led", directory: "data", same: false },
+    when: { bucket: locked, directory: "data", same: false },
     plan: { refuse: "another cluster" },
   },
   {
     name: "lost disk",
-    when: { bucket: "led", directory: unused, s3: true },
+    when: { bucket: locked, directory: unused, s3: true },
     plan: "through the bucket",
   },
   {
     name: "restart",
-    when: { bucket: "led", directory: "data", same: true, s3: true },
+    when: { bucket: locked, directory: "data", same: true, s3: true },
     plan: "through the bucket",
   },
   {
@@ -123,13 +125,23 @@ export const rows: readonly Row[] = [
     plan: "with its own log",
   },
   {
+    name: "resume bringing, with a lock",
+    when: { bucket: "claimed", directory: "data", same: true, s3: false, listed: true },
+    plan: "upload",
+  },
+  {
+    name: "brought, and gone",
+    when: { bucket: "claimed", directory: "empty", same: true, s3: false, listed: true },
+    plan: { refuse: "acknowledged elsewhere" },
+  },
+  {
     name: "others hold it",
-    when: { bucket: "led", directory: ["empty", "data"], same: true, s3: false, listed: false },
+    when: { bucket: locked, directory: ["empty", "data"], same: true, s3: false, listed: false },
     plan: { refuse: "acknowledged elsewhere" },
   },
   {
     name: "others hold it, nothing here",
-    when: { bucket: "led", directory: unused, same: false, s3: false },
+    when: { bucket: locked, directory: unused, same: false, s3: false },
     plan: { refuse: "acknowledged elsewhere" },
   },
 ];

@@ -82,7 +82,7 @@ async function finish(
 /** Where the directory's tables end; the origin where there are none, undefined where damaged. */
 export function tablesEnd(
   { disk }: Pick<RecoverOptions, "disk">,
-  { tablesPath }: DataDirectory,
+  { tablesPath }: Pick<DataDirectory, "tablesPath">,
 ): Position | undefined {
   try {
     const checkpoint = readPosition<Checkpoint>(disk, tablesPath);

@@ -13,13 +13,14 @@ import { type Bond, readBond } from "./bond.ts";
 import type { Checkpoint } from "./commit.ts";
 import type { LockedDirectory } from "./directory.ts";
 import type { Facts } from "./plan.ts";
+import { tablesEnd } from "./restore.ts";
 
 export interface Sight {
   readonly facts: Facts;
   readonly bond: Bond | undefined;
   /** The lock, where there is one. */
   readonly observed: Observed | undefined;
-  /** What a first start that was cut short has left. */
+  /** The checkpoint from which the log is to begin, where a first start was cut short before that. */
   readonly begun: Manifest | undefined;
 }
 
@@ -44,22 +45,32 @@ export async function look(
 ): Promise<Sight> {
   const alone = lookAlone(disk, locked);
   const { storeAt, store } = bucket;
-  const observed = await readHead(store);
-  const hasLog = observed === undefined && (await isUsed(store, logPrefix));
-  const isBegun = observed === undefined && !hasLog && (await isUsed(store, checkpointPrefix));
-  const begun = isBegun ? (await findCheckpoint(store, { storeAt })).manifest : undefined;
+  const { begun, hasLog, observed } = await lookAtBucket(store, storeAt);
   const cluster = observed?.head.cluster ?? begun?.cluster;
   const { identity } = locked;
   const same = identity !== undefined && identity.clusterId === cluster;
+  const isRestored = begun !== undefined && same && hasOnly(disk, locked, begun);
+  const without = hasLog ? "lost" : begun ? "begun" : "blank";
   const facts: Facts = {
     ...alone.facts,
-    bucket: observed !== undefined ? "led" : hasLog ? "lost" : begun ? "begun" : "blank",
+    directory: isRestored ? "empty" : alone.facts.directory,
+    bucket: observed === undefined ? without : hasLog ? "led" : "claimed",
     same,
     s3: observed?.head.s3 ?? false,
     listed: same && (observed?.head.iss.includes(identity.memberId) ?? false),
     branch: bucket.branch,
   };
   return { ...alone, facts, observed, begun };
+}
+
+/** The lock is read last: where there is none then, there was none when there was a log. */
+async function lookAtBucket(store: ObjectStore, storeAt: StoreAt) {
+  const hasLog = await isUsed(store, logPrefix);
+  const isBegun = !hasLog && (await isUsed(store, checkpointPrefix));
+  const observed = await readHead(store);
+  const cluster = observed?.head.cluster;
+  const begun = isBegun ? (await findCheckpoint(store, { storeAt, cluster })).manifest : undefined;
+  return { begun, hasLog, observed };
 }
 
 async function isUsed(store: ObjectStore, prefix: string): Promise<boolean> {
@@ -70,11 +81,15 @@ async function isUsed(store: ObjectStore, prefix: string): Promise<boolean> {
 /** What is in the directory; damage counts as data, for whoever opens it to tell. */
 function contentOf(disk: Disk, { identity, logPath, path, tablesPath }: LockedDirectory) {
   if (identity === undefined) return "new";
-  const names = disk.list(path);
-  const hasTables = names.some((name) => tablesPath === `${path}/${name}`);
-  if (hasTables && hasFlushed(disk, tablesPath)) return "data";
-  const hasLog = names.some((name) => logPath === `${path}/${name}`);
-  return hasLog && hasFrames(disk, logPath) ? "data" : "empty";
+  if (namesIn(disk, path, tablesPath).length > 0 && hasFlushed(disk, tablesPath)) return "data";
+  return hasFrames(disk, logPath, namesIn(disk, path, logPath)) ? "data" : "empty";
+}
+
+/** Whether the tables are those of a checkpoint, as they were put there, and no log was begun. */
+function hasOnly(disk: Disk, locked: LockedDirectory, { position }: Manifest): boolean {
+  const { index, chain } = tablesEnd({ disk }, locked) ?? {};
+  if (index !== position.index || chain !== position.chain) return false;
+  return namesIn(disk, locked.path, locked.logPath).length === 0;
 }
 
 function hasFlushed(disk: Disk, tablesPath: string): boolean {
@@ -86,8 +101,14 @@ function hasFlushed(disk: Disk, tablesPath: string): boolean {
   }
 }
 
-function hasFrames(disk: Disk, logPath: string): boolean {
-  return disk.list(logPath).some((name) => {
+/** Names in a directory below `path`; none where it is not there. */
+function namesIn(disk: Disk, path: string, directory: string): string[] {
+  const isThere = disk.list(path).some((name) => directory === `${path}/${name}`);
+  return isThere ? disk.list(directory) : [];
+}
+
+function hasFrames(disk: Disk, logPath: string, names: readonly string[]): boolean {
+  return names.some((name) => {
     const file = disk.open(`${logPath}/${name}`);
     try {
       return file.size() > framesAt;
