@@ -10,7 +10,8 @@
  *
  * While a big merge runs, flushes add runs. So between its slices smaller merges of other runs go
  * first, and between theirs still smaller ones; the count of runs stays bounded however long the
- * big one takes.
+ * big one takes. After a smaller one the big one has its share before the next: where writers never
+ * pause there is always a smaller one due, and the big one would never end.
  */
 
 import { must } from "../lib/assert.ts";
@@ -27,6 +28,12 @@ import type { Rows, RunWriter } from "./writer.ts";
 
 /** A merge goes first when it is this much smaller than the one that runs. */
 const headStartMin = 2;
+/**
+ * How long the bigger one then runs at least, as a part of the time the smaller one took. That is
+ * all the time from its begin to its end, of which its slices are a third under load (slice.ts): so
+ * this gives either about the same.
+ */
+const shareMin = 1 / 3;
 
 const biggestShareMax = 2 / 5;
 const runsPerFanout = 4;
@@ -125,13 +132,22 @@ export class Compactor<P> {
     const bytes = inputs.reduce((sum, run) => sum + run.bytes, 0);
     const rows = new MergedRows(inputs, schema, isBottom(inputs, live.runs));
     for (const run of inputs) this.#busy.add(run);
+    // How long this merge has to run before a smaller one goes first, and since when it runs.
+    let dueMs = 0;
+    let resumed = started;
     try {
       this.#bytesWritten += await writer.write(
         rows,
         signal,
         async () => {
+          dueMs -= clock.now() - resumed;
           await clock.yield();
-          await this.#mergeSmaller(bytes / headStartMin, signal);
+          const paused = clock.now();
+          const isTurn = dueMs <= 0;
+          if (isTurn && (await this.#mergeSmaller(bytes / headStartMin, signal))) {
+            dueMs = (clock.now() - paused) * shareMin;
+          }
+          resumed = clock.now();
         },
         (outputs) => live.replace({ inputs, outputs }),
       );
@@ -141,11 +157,13 @@ export class Compactor<P> {
     mergeSeconds.observe((clock.now() - started) / 1000);
   }
 
-  async #mergeSmaller(bytesMax: number, signal: AbortSignal): Promise<void> {
+  /** False when none is due. */
+  async #mergeSmaller(bytesMax: number, signal: AbortSignal): Promise<boolean> {
     const inputs = this.#choose(bytesMax);
-    if (inputs === undefined) return;
+    if (inputs === undefined) return false;
     await this.#merge(inputs, signal);
     this.#options.merged();
+    return true;
   }
 }
 
