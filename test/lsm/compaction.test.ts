@@ -6,6 +6,7 @@ import { chooseMerge } from "../../src/lsm/compaction.ts";
 import type { Tree } from "../../src/lsm/tree.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
+import { say } from "../support/effort.ts";
 import { schemaOf } from "./model.ts";
 import { directory, openTree, type Position, tinyLimits, until } from "./rig.ts";
 
@@ -231,4 +232,28 @@ test("a position without rows is durable too", async () => {
   await again.major();
   expect(disk.paths()).toEqual([`${directory}/MANIFEST`]);
   await again.close();
+});
+
+test("everything is merged in the end, though writers never pause", async () => {
+  const clock = new SimClock(0, 0.001);
+  const tree = await openTree(new SimDisk(), { clock });
+  let puts = 0;
+  const put = async () => {
+    tree.put(`p${(puts++ * 7919) % 5000}`, Buffer.alloc(20));
+    if (!tree.isFull) return;
+    tree.seal({ at: puts });
+    await tree.room();
+  };
+  while (puts < 5000) await put();
+  let isMerged = false;
+  const merged = tree.major().then(() => {
+    isMerged = true;
+  });
+  const before = puts;
+  while (!isMerged && puts - before < 20_000) await put();
+  say(`merged ${puts - before} puts after it was asked for`);
+  expect(isMerged).toBe(true);
+  await merged;
+  expect(await tree.check()).toEqual([]);
+  await tree.close();
 });
