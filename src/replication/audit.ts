@@ -299,7 +299,7 @@ export class Audit {
   }
 
   /** What the lock and checkpoints say of the log's end. */
-  #holdLock(head: Head | undefined, { last }: Trail, hasLog: boolean): void {
+  #holdLock(head: Head | undefined, { isCut, last }: Trail, hasLog: boolean): void {
     if (head === undefined && hasLog && !this.findings.some(({ key }) => key === lockKey)) {
       this.#report(lockKey, "it is missing, while there is a log: nobody can tell who may lead");
     }
@@ -307,6 +307,7 @@ export class Audit {
     if (head !== undefined && head.term < last.term) {
       this.#report(lockKey, `its term is ${head.term}, and the log's already ${last.term}`);
     }
+    if (isCut) return;
     for (const [key, { lastSeq, position }] of this.#manifests) {
       if (position.index <= last.end.index || lastSeq === 0) continue;
       const range = `entries ${last.end.index + 1} to ${position.index}`;

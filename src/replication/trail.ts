@@ -48,6 +48,7 @@ export class Trail {
   #seq: number;
   /** Findings whose entries are known once the next object is read. */
   #open: Omit<Finding, "range">[] = [];
+  #isCut = false;
 
   constructor(options: TrailOptions) {
     this.#options = options;
@@ -61,6 +62,11 @@ export class Trail {
   /** The last object that could be read; undefined for none. */
   get last(): LogObject | undefined {
     return this.#last;
+  }
+
+  /** Whether what follows the last object is there and cannot be read. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
   /** Takes the object of a slot; slots come in order, and empty ones do not come. */
@@ -82,6 +88,7 @@ export class Trail {
 
   /** The last object has been taken. */
   finish(): void {
+    this.#isCut = this.#open.length > 0;
     this.#settle(undefined);
   }
 
