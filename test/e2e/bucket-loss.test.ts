@@ -48,6 +48,18 @@ test("what a lost disk alone had is given up by a command that says what", async
   expect((await place.t4("recover --accept-loss", "elsewhere")).code).toBe(3);
 }, 60_000);
 
+test("a leader that still runs when its writes are given up is superseded, and exits 6", async () => {
+  using place = directoryPlace();
+  await using t4 = await place.start("data", "db", "--wal-sync-upload=false");
+  await put(t4, ["a", "1"]);
+  expect((await place.t4("recover --accept-loss --yes", "db")).code).toBe(0);
+  // Acknowledged or not: the operator has said that it does not count.
+  await put(t4, ["b", "2"]).catch(() => undefined);
+  expect(await t4.exited).toBe(6);
+  await using next = await place.start("other", "db");
+  expect((await pairsOf(next)).pairs).not.toContain("b=2");
+}, 60_000);
+
 test("what an interrupted restore leaves is recognised, and replaced by the next one", async () => {
   using place = directoryPlace();
   await using t4 = await place.start("data", "db", often);

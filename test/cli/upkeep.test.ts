@@ -1,0 +1,210 @@
+/** The commands that look after a bucket, as a person at a terminal has them, and what they refuse. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { execute } from "../../src/cli/command.ts";
+import { bytesText, spanText } from "../../src/cli/errand.ts";
+import { exitCodeOf } from "../../src/cli/exit.ts";
+import { ladder, moment, Unreadable } from "../../src/cli/value.ts";
+import { SystemClock } from "../../src/lib/clock.ts";
+import { SystemRandom } from "../../src/lib/random.ts";
+import { DirectoryStore } from "../../src/object/directory.ts";
+import { listAll, type ObjectStore } from "../../src/object/store.ts";
+import { makeHistory } from "../member/source.ts";
+import { temporaryDirectory } from "../support/t4.ts";
+
+const kept = temporaryDirectory();
+let store: ObjectStore;
+let url = "";
+
+beforeAll(async () => {
+  const { bucket } = await makeHistory(30, 6);
+  const path = `${kept.path}/bucket`;
+  url = `file://${path}`;
+  store = new DirectoryStore({ path, clock: new SystemClock(), random: new SystemRandom() });
+  for await (const { key } of listAll(bucket, "")) {
+    await store.put(key, (await bucket.get(key))?.bytes ?? Buffer.alloc(0));
+  }
+});
+afterAll(() => kept[Symbol.dispose]());
+
+interface Told {
+  readonly code: number;
+  readonly printed: string;
+  readonly said: string;
+}
+
+/** Carries a command out for somebody who answers with these lines; nobody, when there are none. */
+async function t4(line: string, ...answers: string[]): Promise<Told> {
+  let [printed, said] = ["", ""];
+  const waiting = [...answers];
+  try {
+    const code = await execute(line.split(" "), {
+      environment: { T4_OBJECT_STORE: url },
+      interactive: false,
+      answers: answers.length > 0,
+      readLine: () => Promise.resolve(waiting.shift()),
+      print: (text) => {
+        printed += text;
+      },
+      warn: (text) => {
+        said += text;
+      },
+    });
+    return { code, printed, said };
+  } catch (error) {
+    return { code: exitCodeOf(error), printed, said: (error as Error).message };
+  }
+}
+
+async function keysOf(prefix: string): Promise<string[]> {
+  return (await Array.fromAsync(listAll(store, prefix))).map(({ key }) => key);
+}
+
+test("gc says on a terminal what it will delete, and asks", async () => {
+  const before = await keysOf("");
+  const refused = await t4("gc --prefix=db --keep=2", "n");
+  expect(refused).toEqual({
+    code: 0,
+    printed: "",
+    said: expect.stringMatching(
+      /^This deletes from file:.*\/db\/\n {2}\d+ checkpoints\n {2}\d+ orphan tables?, \d+ bytes.*\n {2}\d+ log objects, \d+ bytes.*\nGo on\? \[y\/N\] Nothing was deleted\.\n$/,
+    ),
+  });
+  const dry = await t4("gc --s3-prefix=db --keep=2 --dry-run -o json", "y");
+  expect(JSON.parse(dry.printed)).toMatchObject({ dry_run: true, unreadable: [] });
+  expect(await keysOf("")).toEqual(before);
+  const agreed = await t4("gc --prefix=db --keep=2 --json", "y");
+  const { checkpoints_deleted: deleted } = JSON.parse(agreed.printed);
+  expect({ code: agreed.code, dry: JSON.parse(dry.printed).checkpoints_deleted }).toEqual({
+    code: 0,
+    dry: deleted,
+  });
+  expect((await keysOf("db/checkpoint/")).length).toBe(2);
+  const nothing = await t4("gc --prefix=db --keep=2", "no question is asked");
+  expect({ ...nothing, printed: nothing.printed.split("\n")[0] }).toEqual({
+    code: 0,
+    printed: "GC complete",
+    said: "",
+  });
+});
+
+test("gc deletes nothing while an object cannot be read, and names it", async () => {
+  const [key = ""] = await keysOf("db/checkpoint/");
+  const bytes = (await store.get(key))?.bytes ?? Buffer.alloc(0);
+  await store.put(key, Buffer.from("{}"));
+  const { code, printed, said } = await t4("gc --prefix=db --keep=1");
+  await store.put(key, bytes);
+  expect({ code, printed }).toEqual({
+    code: 7,
+    printed: "GC refused: 1 object cannot be read, nothing was deleted\n",
+  });
+  expect(said).toStartWith(`${key.replace("db/", "")} cannot be read: `);
+});
+
+test("unfork asks on a terminal, does as told without one, and tells of a dry run", async () => {
+  expect((await t4("branch fork --prefix=db --branch-id=twig")).code).toBe(0);
+  const asked = await t4("branch unfork --prefix=db --branch-id=twig", "n");
+  expect(asked.said).toMatch(
+    /^This lets go of file:.*branches\/twig, which keeps checkpoint\/.*\n {2}The branch has not started\.\nGo on\? \[y\/N\] The branch keeps its pin\.\n$/,
+  );
+  const dry = await t4("branch unfork --prefix=db --branch-id=twig --dry-run --json");
+  expect(JSON.parse(dry.printed)).toMatchObject({ branch: "twig", released: false });
+  const list = await t4("branch list --prefix=db -o json");
+  expect(JSON.parse(list.printed)).toMatchObject([{ id: "twig", prefix: null }]);
+  expect(await t4("branch unfork --prefix=db --branch-id=twig")).toEqual({
+    code: 0,
+    printed: "",
+    said: "",
+  });
+  expect((await t4("branch unfork --prefix=db --branch-id=twig")).code).toBe(3);
+});
+
+test("what cannot be done is refused with a code and what can be done", async () => {
+  const codes = await Promise.all(
+    [
+      "restore",
+      "restore --at=yesterday --data-dir=x",
+      "restore --at=5",
+      "restore checkpoint",
+      "branch fork --prefix=db",
+      "recover",
+      "recover --accept-loss --prefix=nothing",
+      "restore pin --id=x --prefix=db",
+      "restore pin --id=reading-x --prefix=db",
+      "restore pin --id=x --prefix=db --at=7",
+      "gc --keep-ladder=1h",
+      "restore --at=2099-01-01T00:00:00Z --data-dir=/nowhere/x --prefix=db",
+    ].map(async (line) => (await t4(line)).code),
+  );
+  expect(codes).toEqual([2, 2, 2, 2, 2, 2, 3, 78, 2, 2, 2, 3]);
+  expect((await t4("restore")).said).toEndWith("; or --at and --data-dir");
+});
+
+test("an empty prefix has a status, no checkpoints and no branches", async () => {
+  const { code, printed } = await t4("status --prefix=nothing");
+  expect({ code, printed }).toEqual({
+    code: 0,
+    printed: expect.stringContaining(`
+Latest checkpoint
+  (none: no checkpoint has been written yet)
+
+Storage objects
+  checkpoints: 0
+  WAL segments: 0
+
+Branch forks
+  (none)
+
+Log
+  (none)
+
+Leader
+  (none: nobody has led here yet)
+`),
+  });
+  expect((await t4("restore list --prefix=nothing")).printed).toBe("No checkpoints found.\n");
+  expect((await t4("branch list --prefix=nothing")).printed).toBe("No branches found.\n");
+});
+
+test("a group that does something itself says so in its help", async () => {
+  const { printed } = await t4("restore --help");
+  expect(printed).toContain("  t4 restore list ");
+  expect(printed).toContain("  --at <time|revision>\n");
+  expect((await t4("restore list --help")).printed).toStartWith("t4 restore list: ");
+  for (const line of ["status", "gc", "branch fork", "restore checkpoint", "recover", "verify"]) {
+    const { code, printed: help } = await t4(`${line} --help`);
+    expect({ line, code, wide: help.split("\n").filter((each) => each.length > 100) }).toEqual({
+      line,
+      code: 0,
+      wide: [],
+    });
+  }
+});
+
+test("moments and ladders are read as people write them", () => {
+  const moments = ["7", "2026-11-25T13:00:00Z", "2026-11-25 14:00:00.5+01:00", "now", "2026-11-25"];
+  const read = moments.map((text) => moment().read(text));
+  expect(read.slice(0, 3)).toEqual([
+    { revision: 7 },
+    { wallMs: Date.UTC(2026, 10, 25, 13) },
+    { wallMs: Date.UTC(2026, 10, 25, 13, 0, 0, 500) },
+  ]);
+  expect(read.slice(3).every((each) => each instanceof Unreadable)).toBe(true);
+  expect(ladder().read("1h:24h, 1d:30d")).toEqual([
+    { everyMs: 3_600_000, forMs: 86_400_000 },
+    { everyMs: 86_400_000, forMs: 30 * 86_400_000 },
+  ]);
+  for (const wrong of ["", "1h", "24h:1h", "1x:2h", "0h:1d", "1h:24h,"]) {
+    expect(ladder().read(wrong)).toBeInstanceOf(Unreadable);
+  }
+});
+
+test("times and sizes are short", () => {
+  const times = [0, 499, 59_000, 61_000, 3_600_000, 90_061_000, Number.NaN].map(spanText);
+  expect(times).toEqual(["0s", "0s", "59s", "1m 1s", "1h", "1d 1h", "0s"]);
+  expect([0, 1023, 1024, 5 * 2 ** 30].map(bytesText)).toEqual([
+    "0 bytes",
+    "1023 bytes",
+    "1024 bytes (1.0 KiB)",
+    "5368709120 bytes (5.0 GiB)",
+  ]);
+});
