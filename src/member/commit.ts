@@ -11,7 +11,7 @@
  *
  * While batch n+1 is on its way to the disk, batch n is applied: the disk and the processor work at
  * the same time. A reply that needs no entry but was decided on uncommitted ones waits for them, and
- * fails as they do.
+ * fails as they do. It is a read: that nobody else led when it was decided is proved like for one.
  *
  * A full disk drops the open batches as if they had never been decided; the log goes on when there is
  * room. Any other failure of the log ends this member's service: what was in flight may or may not
@@ -71,6 +71,11 @@ export interface CommitterOptions {
   readonly ship?: ((batch: LogBatch) => Promise<void>) | undefined;
   /** Least milliseconds from one batch to the next: fewer, larger puts, each of which costs. */
   readonly batchDelayMs?: number | undefined;
+  /**
+   * Proves that nobody else led when it is called; resolves to a refusal when that cannot be told,
+   * rejects when it is not so. Undefined: nobody else can.
+   */
+  readonly prove?: (() => Promise<Refusal | undefined>) | undefined;
   /** Whether there is no more room for what only this disk holds. */
   readonly isFull?: (() => boolean) | undefined;
   /** Takes the error after which nothing can be written any more. */
@@ -112,17 +117,22 @@ export class Committer {
   propose(command: Command): Promise<Reply | Refusal> {
     const refusal = this.#admit();
     if (refusal !== undefined) return Promise.resolve(refusal);
-    const { meters, store } = this.#options;
+    const { prove, store } = this.#options;
     const { action, reply, revision } = store.decide(command);
-    if (action === undefined) {
-      if (store.pendingCount === 0) {
-        meters.answered(reply);
-        return Promise.resolve(reply);
-      }
-      const newest = this.#open.entries.length > 0 ? this.#open : this.#inFlight;
-      return this.#wait(newest ?? this.#open, reply, undefined);
+    if (action !== undefined) return this.#stage(action, revision, reply);
+    const answered = this.#answer(reply);
+    return prove === undefined ? answered : proven(answered, prove());
+  }
+
+  /** Answers what needs no entry, once what it was decided on is durable. */
+  #answer(reply: Reply | Refusal): Promise<Reply | Refusal> {
+    const { meters, store } = this.#options;
+    if (store.pendingCount === 0) {
+      meters.answered(reply);
+      return Promise.resolve(reply);
     }
-    return this.#stage(action, revision, reply);
+    const newest = this.#open.entries.length > 0 ? this.#open : this.#inFlight;
+    return this.#wait(newest ?? this.#open, reply, undefined);
   }
 
   /** Writes the entry that begins the term; resolves when it is applied. */
@@ -326,4 +336,12 @@ export class Committer {
       resolve(new Refusal(kind));
     }
   }
+}
+
+/** `answered`, if the proof that it may be given goes well; else what came of the proof. */
+async function proven(
+  answered: Promise<Reply | Refusal>,
+  proof: Promise<Refusal | undefined>,
+): Promise<Reply | Refusal> {
+  return (await proof) ?? (await answered);
 }

@@ -65,6 +65,8 @@ export class Leadership {
   /** On Clock.elapsed: until when the lease holds, and when a read last had to ask. */
   #leaseUntil = Number.NEGATIVE_INFINITY;
   #askedAt = Number.NEGATIVE_INFINITY;
+  /** Up to when nobody else led, as the last read of the lock has proved. */
+  #provedAt = Number.NEGATIVE_INFINITY;
   #isRenewing = false;
   /** Where each log object put by this leader ends, its fence first. */
   #slots: { readonly seq: number; readonly index: number }[];
@@ -156,12 +158,13 @@ export class Leadership {
   }
 
   /**
-   * Proves that nobody else led up to now; undefined when that is known at once. Rejects with
-   * SupersededError; with an ObjectError when the bucket does not answer.
+   * Proves that nobody else led up to now, or `ageMs` ago; undefined when that is known at once.
+   * Rejects with SupersededError; with an ObjectError when the bucket does not answer.
    */
-  prove(): Promise<void> | undefined {
+  prove(ageMs = 0): Promise<void> | undefined {
     if (!this.#required && !this.head.s3) return undefined;
     const now = this.#options.clock.elapsed();
+    if (now - this.#provedAt < ageMs) return undefined;
     if (now < this.#leaseUntil) {
       if (now >= this.#leaseUntil - renewAfterMs) this.#renew();
       return undefined;
@@ -214,13 +217,16 @@ export class Leadership {
   }
 
   async #reread(): Promise<void> {
-    const { store } = this.#options;
+    const { clock, store } = this.#options;
+    const sentAt = clock.elapsed();
     const now = await rereadHead(store, this.#observed, { signal: this.#stop.signal });
-    if (now === "same") return;
     if (now === undefined) throw new SupersededError(this.head.term, undefined);
-    const { leader, term } = now.head;
-    const isOurs = term === this.head.term && leader.incarnation === this.head.leader.incarnation;
-    if (!isOurs) throw supersededBy(now.head);
+    if (now !== "same" && !this.#isOurs(now.head)) throw supersededBy(now.head);
+    this.#provedAt = sentAt;
+  }
+
+  #isOurs({ leader, term }: Head): boolean {
+    return term === this.head.term && leader.incarnation === this.head.leader.incarnation;
   }
 
   /** Takes or renews the lease in the background. */

@@ -28,6 +28,8 @@ export interface LessorOptions {
   readonly store: Store;
   readonly isServing: () => boolean;
   readonly propose: (command: Command) => Promise<Reply | Refusal>;
+  /** Proves that nobody else led a moment ago; as CommitterOptions.prove. */
+  readonly prove?: (() => Promise<Refusal | undefined>) | undefined;
 }
 
 export class Lessor {
@@ -45,10 +47,11 @@ export class Lessor {
 
   /**
    * Renews a lease: its full TTL in seconds, or undefined when it is gone. Refusals: stopped, and
-   * outcomeUnknown when an expired lease is not revoked in time.
+   * outcomeUnknown when an expired lease is not revoked in time, or nobody can tell who leads: it
+   * has its full time all the same, if it is still this member. Rejects with SupersededError.
    */
   async keepAlive(lease: LeaseId): Promise<number | undefined | Refusal> {
-    const { clock, deadlines, isServing, limits, meters } = this.#options;
+    const { clock, deadlines, isServing, limits, meters, prove } = this.#options;
     if (!isServing()) return new Refusal("stopped");
     const done = new AbortController();
     const tooLate = clock
@@ -57,7 +60,8 @@ export class Lessor {
     const renewed = await Promise.race([deadlines.renew(lease), tooLate]);
     done.abort();
     if (typeof renewed === "number") meters.leasesRenewed.add(1);
-    return renewed;
+    if (renewed instanceof Refusal) return renewed;
+    return (await prove?.()) ?? renewed;
   }
 
   /** What is known of a lease; undefined when there is none. Refuses when stopped. */

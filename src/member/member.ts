@@ -20,7 +20,6 @@ import type { RangeReply, Reply, TxnReply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term, termOf } from "../model/revision.ts";
 import { isReadOnly } from "../mvcc/txn.ts";
 import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
-import { ObjectError } from "../object/store.ts";
 import { SupersededError } from "../replication/archive.ts";
 import { LogFullError } from "../wal/log.ts";
 import { type Checkpoint, Committer } from "./commit.ts";
@@ -30,6 +29,7 @@ import { Deadlines } from "./expire.ts";
 import { Lessor } from "./lessor.ts";
 import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { archiveMeters, commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
+import { proveLead } from "./proof.ts";
 import { deadline, readRange } from "./read.ts";
 import { recover } from "./recover.ts";
 import type { BucketOptions, Rooms, StartStep } from "./rooms.ts";
@@ -74,6 +74,9 @@ export interface WatchHandle {
   isCurrent(): boolean;
   cancel(): void;
 }
+
+/** For an answer to a renewed lease, whoever led this long ago may be taken for the leader. */
+const keepAliveAgeMs = 1000;
 
 export class Member {
   readonly #options: MemberOptions;
@@ -162,6 +165,7 @@ export class Member {
       term: this.term,
       tree: rooms.tree,
       fatal,
+      prove: leadership && (() => this.#prove()),
       ship: leadership && ((batch) => leadership.ship(batch)),
       batchDelayMs: options.bucket?.batchDelayMs,
       isFull: () => this.#duties?.isFull ?? false,
@@ -189,6 +193,7 @@ export class Member {
       store: rooms.store,
       isServing: () => this.isLeader,
       propose: (command) => this.propose(command),
+      prove: leadership && (() => this.#guarded(() => this.#prove(keepAliveAgeMs))),
     });
   }
 
@@ -352,26 +357,10 @@ export class Member {
     return new Refusal("stopped");
   }
 
-  /**
-   * Proves that nobody else led when a read was made, where that can be. Undefined when it is proved;
-   * a refusal when the bucket does not answer in time. SupersededError ends the member.
-   */
-  async #prove(): Promise<Refusal | undefined> {
-    const proof = this.#rooms.leadership?.prove();
-    if (proof === undefined) return undefined;
+  /** As `proveLead`. */
+  async #prove(ageMs?: number): Promise<Refusal | undefined> {
     const { clock } = this.#options;
-    const done = new AbortController();
-    const tooLate = clock
-      .sleep(this.limits.requestMsMax, done.signal)
-      .then(() => new Refusal("outcomeUnknown"));
-    try {
-      return await Promise.race([proof, tooLate]).then((refusal) => refusal ?? undefined);
-    } catch (error) {
-      if (error instanceof ObjectError) return new Refusal("outcomeUnknown");
-      throw error;
-    } finally {
-      done.abort();
-    }
+    return await proveLead(this.#rooms.leadership, { clock, limits: this.limits, ageMs });
   }
 
   /** Runs a read or a decision. Damage it meets, or a broken invariant, ends the member. */
