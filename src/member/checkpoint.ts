@@ -12,12 +12,13 @@
  */
 import { must } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
+import { CorruptionError } from "../lib/corruption.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Counter } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
 import type { Capture as Files } from "../lsm/tree.ts";
 import { type Position, type Term, termOf } from "../model/revision.ts";
-import type { ObjectStore } from "../object/store.ts";
+import type { CallOptions, ObjectStore } from "../object/store.ts";
 import { type Capture, knownTables, type Published, publish } from "../replication/checkpoint.ts";
 import { keyOf, readLatest, readManifest, type TableRef } from "../replication/manifest.ts";
 import type { Checkpoint } from "./commit.ts";
@@ -100,7 +101,7 @@ export class Checkpoints {
    */
   async make(signal?: AbortSignal): Promise<Published | undefined> {
     const { leadership, rooms, seal } = this.#options;
-    if (this.#isFirst) await this.#learn();
+    if (this.#isFirst) await this.#learn(signal);
     const { bytes, objects } = leadership.archive;
     if (!seal()) return undefined;
     await rooms.tree.flushed();
@@ -156,18 +157,26 @@ export class Checkpoints {
   }
 
   /** What the newest checkpoint has, this one need not upload. */
-  async #learn(): Promise<void> {
-    for (const [hash, table] of await tablesOfLatest(this.#options.leadership.store)) {
+  async #learn(signal: AbortSignal | undefined): Promise<void> {
+    for (const [hash, table] of await tablesOfLatest(this.#options.leadership.store, { signal })) {
       this.#known.set(hash, table);
     }
   }
 }
 
-/** The tables of the newest checkpoint, by hash. */
-async function tablesOfLatest(store: ObjectStore): Promise<ReadonlyMap<string, TableRef>> {
-  const found = await readLatest(store);
-  const newest = found && (await readManifest(store, found.latest.checkpointKey));
-  return newest?.manifest === undefined ? new Map() : knownTables(newest.manifest);
+/** The tables of the newest checkpoint, by hash; none where it is damaged: publishing mends that. */
+async function tablesOfLatest(
+  store: ObjectStore,
+  options: CallOptions,
+): Promise<ReadonlyMap<string, TableRef>> {
+  try {
+    const found = await readLatest(store, options);
+    const newest = found && (await readManifest(store, found.latest.checkpointKey, options));
+    return newest?.manifest === undefined ? new Map() : knownTables(newest.manifest);
+  } catch (error) {
+    if (error instanceof CorruptionError) return new Map();
+    throw error;
+  }
 }
 
 /** What the tables of `files` are as a checkpoint of a leader in `term`. */

@@ -17,9 +17,8 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
 import type { Batch } from "../model/batch.ts";
-import type { ObjectStore } from "../object/store.ts";
+import { ObjectError, type ObjectStore } from "../object/store.ts";
 import { type Archive, SupersededError } from "../replication/archive.ts";
-import { isTransient } from "../replication/backoff.ts";
 import {
   bucketJoins,
   bucketLeaves,
@@ -68,6 +67,7 @@ export class Leadership {
   /** Up to when nobody else led, as the last read of the lock has proved. */
   #provedAt = Number.NEGATIVE_INFINITY;
   #isRenewing = false;
+  #isResigned = false;
   /** Where each log object put by this leader ends, its fence first. */
   #slots: { readonly seq: number; readonly index: number }[];
 
@@ -193,6 +193,7 @@ export class Leadership {
   /** Gives back what others would wait for, and gives up what is under way. Never rejects. */
   async resign(graceMs: number): Promise<void> {
     const { clock } = this.#options;
+    this.#isResigned = true;
     this.archive.stop();
     this.#leaseUntil = Number.NEGATIVE_INFINITY;
     if (this.head.readLeaseMs > 0) {
@@ -231,16 +232,18 @@ export class Leadership {
 
   /** Takes or renews the lease in the background. */
   #renew(): void {
-    if (this.#isRenewing || !this.#options.leases || this.#stop.signal.aborted) return;
+    if (this.#isRenewing || this.#isResigned || !this.#options.leases) return;
     this.#isRenewing = true;
     const before = this.#options.clock.elapsed();
     this.write((head) => grantReadLease(head, readLeaseMs))
       .then(
         () => {
-          this.#leaseUntil = before + readLeaseMs;
+          if (!this.#isResigned) this.#leaseUntil = before + readLeaseMs;
         },
         (error: unknown) => {
-          if (!(isTransient(error) || this.#stop.signal.aborted)) this.#options.fatal(error);
+          // A bucket that refuses (credentials that expired) is waited out: reads ask it, and say so.
+          if (error instanceof ObjectError || this.#stop.signal.aborted) return;
+          this.#options.fatal(error);
         },
       )
       .finally(() => {

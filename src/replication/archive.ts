@@ -225,6 +225,8 @@ export interface ArchiveOptions extends Reign {
 }
 
 const lookMsDefault = 1000;
+/** A bucket that takes longer for a put is away; the store tries again for a minute, and says nothing. */
+const answerMsMax = 1000;
 
 export interface ArchiveMeters {
   /** Objects confirmed. */
@@ -274,9 +276,15 @@ export class Archive {
     return this.#bytes;
   }
 
-  /** Monotonic milliseconds since when calls for the put that is under way fail; undefined if none did. */
+  /**
+   * Monotonic milliseconds since when the bucket is away: a call for the put that is under way has
+   * failed, or none is answered for longer than a second. Undefined while it is not.
+   */
   get awaySince(): number | undefined {
-    return this.#awaySince;
+    if (this.#awaySince !== undefined) return this.#awaySince;
+    const since = this.#pendingSince;
+    const isLong = since !== undefined && this.#options.clock.now() - since > answerMsMax;
+    return isLong ? since : undefined;
   }
 
   /** Monotonic milliseconds when the put that is under way began; undefined when none is. */
@@ -375,6 +383,6 @@ export class Archive {
 
   #failed(): void {
     this.#options.meters.errors.add(1);
-    this.#awaySince ??= this.#options.clock.now();
+    this.#awaySince ??= this.#pendingSince ?? this.#options.clock.now();
   }
 }
