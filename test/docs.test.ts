@@ -31,7 +31,14 @@ test("the bounds of every histogram ascend", () => {
 
 test("links in the pages lead to files", async () => {
   const broken: string[] = [];
-  for (const page of ["README.md", "docs/operations.md", "docs/metrics.md", "CHANGELOG.md"]) {
+  for (const page of [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/benchmarks.md",
+    "docs/durability.md",
+    "docs/metrics.md",
+    "docs/operations.md",
+  ]) {
     const directory = page.startsWith("docs/") ? "docs/" : "";
     for (const [, target = ""] of (await Bun.file(page).text()).matchAll(
       /\]\((?!https?:)([^)#]+)/g,
