@@ -3,7 +3,10 @@ import { KVDefinition } from "../../src/gen/etcdserverpb/rpc.ts";
 import { SystemClock } from "../../src/lib/clock.ts";
 import { SystemRandom } from "../../src/lib/random.ts";
 import { DirectoryStore } from "../../src/object/directory.ts";
+import { withPrefix } from "../../src/object/prefixed.ts";
+import { S3Store } from "../../src/object/s3.ts";
 import { listAll, type ObjectStore } from "../../src/object/store.ts";
+import type { RealS3 } from "../setup/s3.ts";
 import { S3Server } from "../sim/s3.ts";
 import { Client } from "../support/client.ts";
 import { type Finished, type Running, runT4, startT4, temporaryDirectory } from "../support/t4.ts";
@@ -13,6 +16,8 @@ export interface Place extends Disposable {
   readonly name: string;
   /** Of a prefix, as status shows it. */
   address(prefix: string): string;
+  /** A prefix as the bucket has it: a place may be a part of one. */
+  full(prefix: string): string;
   /** The flags that name a prefix of it. */
   flags(prefix: string): string[];
   /** Runs a command on a prefix of it. */
@@ -71,7 +76,32 @@ export function s3Place(): Place {
   });
 }
 
+/** On a server that runs, in a part of its bucket that no other place has. */
+export function realPlace({ bucket, endpoint, keys, region }: RealS3): Place {
+  const kept = temporaryDirectory();
+  const own = `guide-${process.pid}-${++placesMade}/`;
+  const whole = new S3Store({ bucket, endpoint, region, keys });
+  return placeOf("an S3 server", kept, {
+    address: (prefix) => `s3://${bucket}/${own}${prefix}`,
+    flags: (prefix) => [
+      `--s3-bucket=${bucket}`,
+      `--s3-prefix=${own}${prefix}`,
+      `--s3-endpoint=${endpoint}`,
+      `--s3-region=${region}`,
+      `--s3-access-key-id=${keys.accessKeyId}`,
+      `--s3-secret-access-key=${keys.secretAccessKey}`,
+    ],
+    below: own,
+    store: withPrefix(whole, own),
+    close: () => kept[Symbol.dispose](),
+  });
+}
+
+let placesMade = 0;
+
 interface Kind {
+  /** What the prefixes of this place stand below; ends with a slash. */
+  readonly below?: string;
   address(prefix: string): string;
   flags(prefix: string): string[];
   /** The bucket itself. */
@@ -84,6 +114,7 @@ function placeOf(name: string, { path }: { readonly path: string }, kind: Kind):
   return {
     name,
     address,
+    full: (prefix) => `${kind.below ?? ""}${prefix}`,
     flags,
     t4: (command, prefix, ...rest) => runT4([...command.split(" "), ...flags(prefix), ...rest]),
     start: (directory, prefix, ...rest) =>
