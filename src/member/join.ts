@@ -12,7 +12,9 @@
  *
  * Nothing that was read before the fence is taken for the end of the log. The one other case is a
  * directory that the lock says holds everything while the bucket does not: its own log counts, what
- * the bucket's holds must be a part of it, and what the bucket lacks is put there.
+ * the bucket's holds must be a part of it, and what the bucket lacks is put there. So it is, too, with
+ * a directory that comes to an empty prefix: the lock says that it holds everything, then its
+ * checkpoint is uploaded, after which the log in the bucket begins.
  */
 import { must } from "../lib/assert.ts";
 import { CorruptionError } from "../lib/corruption.ts";
@@ -30,6 +32,7 @@ import {
   takeWithOwnLog,
   writeHead,
 } from "../replication/lock.ts";
+import type { Manifest } from "../replication/manifest.ts";
 import { addBoot, registerNode } from "../replication/nodes.ts";
 import { findSlot, replayLog } from "../replication/replay.ts";
 import { Log } from "../wal/log.ts";
@@ -83,6 +86,8 @@ class Joining {
   readonly #options: RecoverOptions;
   readonly #bucket: BucketOptions;
   #locked: LockedDirectory;
+  /** The checkpoint that the directory's tables were taken from. */
+  #restored: Manifest | undefined;
 
   constructor(options: RecoverOptions, bucket: BucketOptions, locked: LockedDirectory) {
     this.#options = options;
@@ -97,8 +102,8 @@ class Joining {
     const { branch, store, storeAt } = this.#bucket;
     const sight = await look(disk, this.#locked, { store, storeAt, branch: branch !== undefined });
     const plan = await planFor(sight, this.#locked, store);
-    if (plan === "with its own log") return await this.#withOwnLog(sight, undefined);
-    if (plan === "upload") return await this.#bring(sight);
+    if (plan === "with its own log") return await this.#withOwnLog(sight, false);
+    if (plan === "upload") return await this.#withOwnLog(sight, true);
     if (plan !== "branch") return await this.#throughBucket(sight);
     const point = must(branch, "a branch has a point to begin from");
     await beginBranch(this.#options, this.#bucket, point);
@@ -129,17 +134,13 @@ class Joining {
     }
   }
 
-  /** The directory's own log is the log. `empty` is where a prefix without a log begins. */
-  async #withOwnLog(
-    sight: Sight,
-    empty: LogEnd | undefined,
-    opened?: Rooms,
-  ): Promise<Rooms | undefined> {
+  /** The directory's own log is the log. `brings`: to a prefix that has none. */
+  async #withOwnLog(sight: Sight, brings: boolean): Promise<Rooms | undefined> {
     const { disk } = this.#options;
     const identity = must(this.#locked.identity, "a directory with a log has an identity");
-    const directory = opened?.directory ?? (await ready(disk, this.#locked, identity));
-    const cuts = opened === undefined ? await this.#survey(directory) : [];
-    const rooms = opened ?? (await openRooms(this.#options, directory));
+    const directory = await ready(disk, this.#locked, identity);
+    const cuts = brings ? [] : await this.#survey(directory);
+    const rooms = await openRooms(this.#options, directory);
     try {
       const { log } = rooms;
       const { term } = log.position;
@@ -148,8 +149,9 @@ class Joining {
         await closeRooms(rooms);
         return undefined;
       }
+      const empty = brings ? await this.#bring(rooms) : undefined;
       const fence = await this.#fence(directory, observed.head, empty);
-      if (opened === undefined && !holds(log, fence.position, cuts)) {
+      if (!(brings || holds(log, fence.position, cuts))) {
         throw lacking(directory, log.position, fence);
       }
       const leadership = this.#lead(observed, directory, fence);
@@ -160,22 +162,13 @@ class Joining {
     }
   }
 
-  /** A directory with data and an empty prefix: its checkpoint first, then the lock. */
-  async #bring(sight: Sight): Promise<Rooms | undefined> {
-    const { disk, onStep } = this.#options;
-    const identity = must(this.#locked.identity, "a directory with data has an identity");
-    const rooms = await openRooms(this.#options, await ready(disk, this.#locked, identity));
-    try {
-      onStep({ name: "upload", done: 0, total: 0 });
-      const { log, store, tree } = rooms;
-      const seal = () => tree.seal(checkpointOf(log.position, store.state));
-      await publishOwn(this.#options, this.#bucket.store, rooms, seal);
-    } catch (error) {
-      await closeRooms(rooms);
-      throw error;
-    }
-    const { log, store } = rooms;
-    return await this.#withOwnLog(sight, emptyLog(log.position, store.revision), rooms);
+  /** Puts a checkpoint of a directory with data into the prefix; where the log begins after it. */
+  async #bring(rooms: Rooms): Promise<LogEnd> {
+    const { log, store, tree } = rooms;
+    this.#options.onStep({ name: "upload", done: 0, total: 0 });
+    const seal = () => tree.seal(checkpointOf(log.position, store.state));
+    await publishOwn(this.#options, this.#bucket.store, rooms, seal);
+    return emptyLog(log.position, store.revision);
   }
 
   /** Makes the mode that is wanted the one that is recorded, before anything is acknowledged. */
@@ -211,7 +204,11 @@ class Joining {
     const { index } = await readBoundary(this.#bucket.store);
     const has = this.#positionIn(directory);
     if (has !== undefined && has.index > 0 && has.index >= index) return;
-    await restoreTables(this.#options, this.#bucket, directory);
+    await this.#restore(directory);
+  }
+
+  async #restore(directory: DataDirectory): Promise<void> {
+    this.#restored = await restoreTables(this.#options, this.#bucket, directory);
   }
 
   /** Where the directory's tables end; undefined when they are damaged. */
@@ -282,7 +279,7 @@ class Joining {
     const { index, seq } = await readBoundary(store);
     const before = this.#positionIn(directory);
     if (before === undefined || before.index < index) {
-      await restoreTables(this.#options, this.#bucket, directory);
+      await this.#restore(directory);
     }
     const firstSeq = Math.max(seq, 1);
     try {
@@ -291,7 +288,7 @@ class Joining {
       const isOwn = error instanceof CorruptionError && error.path.startsWith(directory.path);
       if (!isOwn) throw error;
       this.#options.logger.warn("repairing the directory from the bucket", { error });
-      await restoreTables(this.#options, this.#bucket, directory);
+      await this.#restore(directory);
       return await this.#openLogUpTo(directory, fence, firstSeq);
     }
   }
@@ -328,19 +325,25 @@ class Joining {
     return await surveyLog({ applied, clock, cluster, directory: logPath, disk, logger });
   }
 
+  /** The slot that follows tables which end at `from`, where their checkpoint tells; else undefined. */
+  #slotAfter(from: Position, { fromSeq, to }: { fromSeq: number; to: number }): number | undefined {
+    const { lastSeq = 0, position } = this.#restored ?? {};
+    if (position?.index !== from.index || lastSeq < fromSeq || lastSeq >= to) return undefined;
+    return lastSeq + 1;
+  }
+
   /** Writes what the bucket's log holds after the tables into `log`, durably, and applies it. */
   async #copyLog(
-    { identity }: DataDirectory,
+    { identity: { clusterId: cluster } }: DataDirectory,
     { store: state, tree }: Tables,
     log: Log,
     { fence, firstSeq }: { readonly fence: LogEnd; readonly firstSeq: number },
   ): Promise<void> {
     const { clock, onStep } = this.#options;
     const { store } = this.#bucket;
-    const { clusterId: cluster } = identity;
     const from = log.position;
-    const slots = { cluster, to: fence.seq, index: from.index };
-    const fromSeq = await findSlot(store, { ...slots, fromSeq: firstSeq });
+    const slots = { cluster, to: fence.seq, index: from.index, fromSeq: firstSeq };
+    const fromSeq = this.#slotAfter(from, slots) ?? (await findSlot(store, slots));
     await replayLog(store, {
       cluster,
       from,

@@ -39,7 +39,7 @@ export type Plan =
   | "create"
   /** Publish the source's checkpoint as the branch's own first one, then look again. */
   | "branch"
-  /** Upload a checkpoint of the directory, then take the lock and fence. */
+  /** Take the lock as who holds everything, upload a checkpoint of the directory, fence after it. */
   | "upload"
   /** Take the prefix's checkpoint, then make the lock and fence: what a cut-short start had left. */
   | "resume"
