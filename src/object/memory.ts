@@ -114,7 +114,7 @@ export class MemoryStore implements ObjectStore {
   /** The keys that are there now and begin with `prefix`, in order; for tests to look at. */
   keys(prefix = ""): string[] {
     return [...this.#contents.keys()]
-      .filter((key) => key.startsWith(prefix) && this.#object(key) !== undefined)
+      .filter((key) => key.startsWith(prefix) && this.peek(key) !== undefined)
       .sort(compareKeys);
   }
 
