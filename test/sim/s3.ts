@@ -77,6 +77,8 @@ export interface S3ServerOptions {
   readonly wantsBareTags?: boolean;
   /** Answers to questions about the bucket, by query: `lifecycle`, `versioning`, … */
   readonly settings?: Readonly<Record<string, string>>;
+  /** A server to measure with: it keeps no requests, and nothing that a stale list would show. */
+  readonly forgets?: true;
 }
 
 export class S3Server implements Disposable {
@@ -122,7 +124,7 @@ export class S3Server implements Disposable {
   async #serve(http: HttpRequest, exchange: Exchange): Promise<void> {
     const request = parsed(http, this.bucket);
     if (request === undefined) return exchange.answer(failure(404, "NoSuchBucket"));
-    this.requests.push(request);
+    if (!this.#options.forgets) this.requests.push(request);
     if (this.latencyMs > 0) await Bun.sleep(this.latencyMs);
     const fault = this.plan(request);
     if (fault === undefined) return exchange.answer(await this.#carryOut(request));
@@ -181,7 +183,8 @@ export class S3Server implements Disposable {
 
   async #carryOut(request: S3Request): Promise<HttpAnswer> {
     const { key, method, operation, query } = request;
-    if (method !== "GET") this.#keysBefore = this.objects.keys();
+    const isWrite = method !== "GET";
+    if (isWrite && !this.#options.forgets) this.#keysBefore = this.objects.keys();
     switch (operation) {
       case "put":
       case "putIfAbsent":
