@@ -40,7 +40,7 @@ export const bucket: Suite = {
     "went on like that. Checkpoints are of a database of 600,000 keys, about 200 MB, after 1 % of " +
     "the keys, random, were put and all before was compacted, 20 times in a row. Beside them 256 callers " +
     "put without a pause. A restore begins in an empty directory and ends with the first read; " +
-    "the download gets the same objects, 32 at a time, and drops them.",
+    "the download gets the same objects, 32 at a time, into files that nobody syncs.",
   run: async (contender, round) => {
     if (contender.name !== "t4") return;
     await using cloud = await startCloud();
@@ -163,9 +163,11 @@ class Bench {
   }
 
   async #restore(what: string, prefix: string): Promise<void> {
-    const plain = await this.#phase("download", this.#place(prefix));
-    const directory = `${this.#round.directory}/restored-${prefix}`;
-    const restored = await this.#phase("restore", { ...this.#place(prefix), directory });
+    const at = (place: string) => {
+      return { ...this.#place(prefix), directory: `${this.#round.directory}/${place}-${prefix}` };
+    };
+    const plain = await this.#phase("download", at("downloaded"));
+    const restored = await this.#phase("restore", at("restored"));
     this.#note(`download of ${what}`, plain.seconds, "s");
     this.#note(`cold restore of ${what}`, restored.seconds, "s");
     const share = (100 * restored.seconds) / plain.seconds;

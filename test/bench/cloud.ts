@@ -45,13 +45,7 @@ export async function startCloud(): Promise<Cloud> {
 
 /** The process: ends when nobody talks to it any more. */
 export async function runCloud(): Promise<void> {
-  const server = new S3Server({
-    plan: () => {
-      // What came is not kept: it is gigabytes.
-      server.requests.length = 0;
-      return undefined;
-    },
-  });
+  const server = new S3Server({ forgets: true });
   process.stdout.write(`${server.endpoint}\n`);
   for await (const line of console) {
     server.latencyMs = Number(line);

@@ -7,7 +7,7 @@
  *                each followed by a compaction and a checkpoint; then puts beside checkpoints
  *   objects      a fresh database: so many puts, each in an object of its own
  *   restore      an empty directory, a bucket with a database
- *   download     the same objects, and nothing but that
+ *   download     the same objects into files, and nothing but that
  */
 import { logKey, logPrefix } from "../../src/object/keys.ts";
 import { listAll } from "../../src/object/store.ts";
@@ -180,6 +180,7 @@ async function restore(settings: PhaseSettings["restore"]): Promise<RestoreFigur
 }
 
 async function download(settings: PhaseSettings["download"]): Promise<DownloadFigures> {
+  const { directory } = settings;
   const { store } = await warmUp(settings);
   const found = await findCheckpoint(store, { storeAt: () => store });
   const keys = found.manifest?.tables.map(keyOfTable) ?? [];
@@ -188,11 +189,14 @@ async function download(settings: PhaseSettings["download"]): Promise<DownloadFi
   let bytes = 0;
   const started = performance.now();
   await inParallel(keys, downloads, async (key) => {
-    bytes += (await store.get(key))?.bytes.length ?? 0;
+    const content = (await store.get(key))?.bytes ?? Buffer.alloc(0);
+    await Bun.write(`${directory}/${key.replaceAll("/", "-")}`, content);
+    bytes += content.length;
   });
   return { seconds: (performance.now() - started) / 1000, objects: keys.length, bytes };
 }
 
+/** At a time. */
 const downloads = 32;
 
 /** The SDK is loaded and a connection open, as after the probe of `t4 run`. */
