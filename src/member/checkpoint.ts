@@ -111,10 +111,13 @@ export class Checkpoints {
       // What a checkpoint holds, the bucket's log holds too: its end is never behind.
       if (!leadership.isRequired) await leadership.upload(rooms.log);
       const published = await this.#publish(files, signal);
-      this.#isFirst = false;
-      this.#at = this.#options.clock.now();
-      this.#bytes = bytes;
-      this.#objects = objects;
+      const isThere = published.outcome === "published" || published.outcome === "present";
+      if (isThere) {
+        this.#isFirst = false;
+        this.#at = this.#options.clock.now();
+        this.#bytes = bytes;
+        this.#objects = objects;
+      }
       this.#note(published, files.position.index);
       return published;
     } finally {
@@ -146,6 +149,7 @@ export class Checkpoints {
       logger.info("a checkpoint was disturbed and is made again", { why: published.why });
       return;
     }
+    if (published.outcome === "superseded") return;
     this.#knownIndex = index;
     if (published.outcome !== "published") return;
     const { manifest, uploaded } = published;

@@ -85,8 +85,9 @@ export class Duties {
   /** Whether so much waits for the bucket that writes are refused. */
   get isFull(): boolean {
     const { leadership, rooms, settings } = this.#options;
-    if (leadership.archive.awaySince === undefined) return false;
-    return rooms.log.status().bytes >= settings.localBytesMax;
+    // Where writes wait for the bucket, the queue of those that wait is the bound.
+    if (leadership.isRequired) return false;
+    return rooms.log.bytesAfter(leadership.archive.end.position.index) >= settings.localBytesMax;
   }
 
   vitals(revision: number): BucketVitals {

@@ -270,6 +270,13 @@ export class Log {
     return new LogReader(source, from);
   }
 
+  /** Bytes of the segments that hold something after entry `index`; 0 when none does. */
+  bytesAfter(index: Index): number {
+    if (this.#synced.index <= index) return 0;
+    const from = this.#segments.findLastIndex(({ first }) => first <= index + 1);
+    return this.#segments.slice(Math.max(0, from)).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   status(): LogStatus {
     const [oldest] = this.#segments;
     return {
