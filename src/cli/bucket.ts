@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import type { MemberOptions } from "../member/member.ts";
+import { normalPrefix } from "../object/prefixed.ts";
 import type { RunOptions } from "./options.ts";
 import type { OpenBucket } from "./store.ts";
 import { UsageError } from "./usage.ts";
@@ -15,12 +16,17 @@ const checkpointLogBytes = 64 * mebibyte;
 const checkpointObjects = 2000;
 
 /** Options that mean nothing without others. UsageError, one line. */
-export function checkBucketOptions(options: RunOptions, hasBucket: boolean): void {
+export function checkBucketOptions(options: RunOptions, bucket: OpenBucket | undefined): void {
   const { branchCheckpoint, branchPrefix } = options;
   if ((branchPrefix === undefined) !== (branchCheckpoint === undefined)) {
     throw new UsageError("--branch-prefix and --branch-checkpoint belong together: give both");
   }
-  if (branchPrefix !== undefined && !hasBucket) {
+  if (branchPrefix !== undefined && normalPrefix(branchPrefix) === bucket?.prefix) {
+    throw new UsageError(
+      "--branch-prefix names the source of a branch, --s3-prefix its own place: they must differ",
+    );
+  }
+  if (branchPrefix !== undefined && bucket === undefined) {
     throw new UsageError(
       "--branch-prefix needs the bucket of its source: give --object-store or --s3-bucket",
     );
@@ -59,8 +65,8 @@ export function bucketSettings(
 function localBound({ dataDirectory, localLogMib }: RunOptions): number {
   if (localLogMib !== undefined) return localLogMib * mebibyte;
   try {
-    const { bavail, bsize } = fs.statfsSync(existing(dataDirectory));
-    return Math.min(localBytesMax, bavail * bsize * localShareMax);
+    const { blocks, bsize } = fs.statfsSync(existing(dataDirectory));
+    return Math.min(localBytesMax, blocks * bsize * localShareMax);
   } catch {
     // Whatever is wrong with the directory is told when it is opened.
     return localBytesMax;

@@ -270,8 +270,8 @@ export const runOptions = {
   localLogMib: unset(
     "wal-local-max-mb",
     integer("MiB", 64, 1_048_576),
-    "1024, or a quarter of the free disk",
-    "with a bucket that does not answer: log that may wait on this disk; writes are refused beyond",
+    "1024, or a quarter of the disk",
+    "with --wal-sync-upload=false: log that may wait on this disk for the bucket; writes are refused beyond",
   ),
   branchPrefix: unset(
     "branch-prefix",

@@ -75,7 +75,7 @@ class Run {
       registry: this.#registry,
       environment: shell.environment,
     });
-    checkBucketOptions(options, this.#bucket !== undefined);
+    checkBucketOptions(options, this.#bucket);
   }
 
   /** Resolves to the exit code when the process is to end. */
