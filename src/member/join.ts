@@ -52,7 +52,7 @@ import {
 import { Leadership } from "./leadership.ts";
 import { archiveMeters } from "./meters.ts";
 import { outwait } from "./patience.ts";
-import { beyond, lacking, planFor } from "./refuse.ts";
+import { apart, beyond, lacking, planFor } from "./refuse.ts";
 import { restoreTables, tablesEnd } from "./restore.ts";
 import {
   type BucketOptions,
@@ -154,6 +154,7 @@ class Joining {
       if (!(brings || holds(log, fence.position, cuts))) {
         throw lacking(directory, log.position, fence);
       }
+      if (log.status().firstIndex > fence.position.index + 1) throw apart(directory, fence);
       const leadership = this.#lead(observed, directory, fence);
       return await this.#settle({ ...rooms, leadership });
     } catch (error) {
@@ -232,7 +233,7 @@ class Joining {
     const node = { cluster, incarnation, name, bootIds: [place], createdMs: clock.wall() };
     await registerNode(store, node, { clock, random });
     await addBoot(store, node, place, { clock, random });
-    const self = { incarnation, name, address };
+    const self = { incarnation, name, address, place };
     const next: HeadDraft = draft({ head: now?.head, self, cluster, pastTerm });
     const written = await writeHead(store, now, next, { clock, random });
     if (written.won) return written.now;

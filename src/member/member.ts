@@ -29,6 +29,7 @@ import { Deadlines } from "./expire.ts";
 import { Lessor } from "./lessor.ts";
 import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { archiveMeters, commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
+import { repeating } from "./progress.ts";
 import { proveLead } from "./proof.ts";
 import { deadline, readRange } from "./read.ts";
 import { recover } from "./recover.ts";
@@ -99,7 +100,11 @@ export class Member {
    * Opens a member on its data directory and starts a term; resolves when it serves. Errors:
    * InUseError, ForeignError, CorruptionError, DiskError, each naming the file.
    */
-  static async open(options: MemberOptions): Promise<Member> {
+  static open(options: MemberOptions): Promise<Member> {
+    return repeating(options, (onStep) => Member.#open({ ...options, onStep }));
+  }
+
+  static async #open(options: MemberOptions): Promise<Member> {
     const limits = limitsOf(options.settings);
     const deadlines = new Deadlines(options.clock);
     let opened: Member | undefined;

@@ -2,14 +2,13 @@
  * What a challenger waits for before it takes the lock: the lock may say that its leader answers
  * reads by a lease. Whoever waits until it has seen the lock unchanged for longer than the lease, on
  * its own clock, knows that the lease is over, if no clock runs a tenth too fast or too slow. A lock
- * that names this very directory is not waited for: its lock is ours, so the process it means is gone;
- * if, that is, the directory is not a copy, which its registration tells.
+ * that names this very directory is not waited for: we hold the directory's own lock, so the process
+ * it means is gone; if, that is, the directory is no copy, which the place in the bucket's lock tells.
  */
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { ObjectStore } from "../object/store.ts";
 import { type Observed, readHead } from "../replication/lock.ts";
-import { readNode } from "../replication/nodes.ts";
 import type { Identity } from "./directory.ts";
 
 const marginFactor = 1.25;
@@ -29,10 +28,8 @@ export async function outwait(
   { place, clock, logger, store }: PatienceOptions,
 ): Promise<Observed | undefined> {
   if (observed === undefined || observed.head.readLeaseMs === 0) return observed;
-  if (observed.head.leader.incarnation === memberId) {
-    const node = await readNode(store, memberId, clusterId);
-    if (node?.bootIds.includes(place)) return observed;
-  }
+  const { leader: last } = observed.head;
+  if (last.incarnation === memberId && last.place === place) return observed;
   const leader = observed.head.leader.name;
   let seen = observed;
   let since = clock.elapsed();

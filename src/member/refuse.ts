@@ -107,3 +107,13 @@ export function lacking({ path }: DataDirectory, own: Position, fence: LogEnd): 
     "it is an old copy or has lost writes: start the member whose disk is whole, or give up what the bucket lacks with t4 recover --accept-loss --yes",
   );
 }
+
+/** The directory's log has gone on without the bucket, and no longer reaches back to the bucket's. */
+export function apart({ path }: DataDirectory, fence: LogEnd): ForeignError {
+  const { index } = fence.position;
+  return new ForeignError(
+    path,
+    `has been used without its bucket, and its log no longer reaches back to entry ${index}, with which the bucket's ends`,
+    "start it on a new prefix, where its data is brought, or without a bucket",
+  );
+}

@@ -2,7 +2,7 @@
  * `leader-lock`: the one object that says who leads. Sealed JSON (sealed.ts), one line:
  *
  *   {"format_version":1,"cluster":hex,"ver":n,"nonce":32 hex,"term":n,
- *    "leader":{"incarnation":hex,"name":…,"address":…},"iss":[hex incarnation,…],"s3":bool,
+ *    "leader":{"incarnation":hex,"name":…,"address":…,"place"?:…},"iss":[hex incarnation,…],"s3":bool,
  *    "read_lease_ms":n,"fence_seq":n,"last_seen_nano":n,"restored"?:{…},"checksum":…}
  *
  * `iss` and `s3` are the members that hold everything acknowledged: data directories, and the
@@ -37,6 +37,8 @@ export interface Leader {
   readonly name: string;
   /** host:port; empty when it is not told. */
   readonly address: string;
+  /** Where its data directory is: a copy of it has the same incarnation, and is elsewhere. */
+  readonly place?: string | undefined;
 }
 
 /** The content of the lock. */
@@ -114,6 +116,7 @@ export function decodeHead(bytes: Buffer): Head {
       incarnation: leader.id("incarnation"),
       name: leader.text("name"),
       address: leader.text("address"),
+      ...(leader.json.place !== undefined && { place: leader.text("place") }),
     },
     iss: fields.ids("iss"),
     s3: fields.boolean("s3"),

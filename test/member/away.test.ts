@@ -1,6 +1,8 @@
 /** A bucket that is away: what waits, for how long, what is bounded, and what goes on by itself. */
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
+import { Member } from "../../src/member/member.ts";
+import type { StartStep } from "../../src/member/rooms.ts";
 import type { Refusal } from "../../src/model/refusal.ts";
 import { latestKey } from "../../src/object/keys.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
@@ -10,7 +12,7 @@ import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { type Fault, FaultyStore } from "../sim/store.ts";
 import { say } from "../support/effort.ts";
-import { type BucketGiven, noCauses, openWithBucket } from "./bucket.ts";
+import { type BucketGiven, bucketOptions, noCauses, openWithBucket } from "./bucket.ts";
 import { copyOf, Ledger, revive } from "./fall.ts";
 import { gist, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
 
@@ -20,6 +22,8 @@ class Outage {
   readonly clock = new SimClock();
   /** What becomes of every call; "none" while it is there. */
   fault: Fault = "none";
+  /** Told of each call. */
+  each: () => void = () => undefined;
   /** It refuses. */
   refusal: ObjectErrorKind | undefined;
   readonly store = new RetryingStore(this.#refusing(), {
@@ -37,7 +41,12 @@ class Outage {
   }
 
   #refusing() {
-    const faulty = new FaultyStore(this.inner, { plan: () => this.fault });
+    const faulty = new FaultyStore(this.inner, {
+      plan: () => {
+        this.each();
+        return this.fault;
+      },
+    });
     return new Proxy(faulty, {
       get: (target, name) => {
         const value = Reflect.get(target, name, target) as unknown;
@@ -296,4 +305,44 @@ test("a full disk beside a bucket refuses writes and resumes; log and bucket hav
     if (syncUpload) await revive(await copyOf(bucket), new SimDisk(), ledger.copy(), {});
     await revive(bucket, rig.disk.processCrash(), ledger, { ...given, seed: 9 });
   }
+});
+
+test("a start that loses the bucket on the way says what it waits for, and goes on by itself", async () => {
+  let ended = 0;
+  let waited = 0;
+  for (let number = 1; number <= 40; number++) {
+    const outage = new Outage();
+    const ledger = new Ledger();
+    const first = await outage.open();
+    await ledger.put(first, 3);
+    let calls = 0;
+    outage.each = () => {
+      if (++calls === number) outage.fault = "timeout";
+    };
+    const steps: string[] = [];
+    const { clock } = outage;
+    const given = { bucket: outage.store, disk: new SimDisk(), clock, seed: 2 };
+    const options = { ...bucketOptions(given), onStep: ({ name }: StartStep) => steps.push(name) };
+    const opening = Member.open(options).catch((error: Error) => error);
+    await Promise.race([opening, pass(clock, 300_000)]);
+    const isWaiting = outage.fault === "timeout";
+    outage.fault = "none";
+    outage.each = () => undefined;
+    const opened = await whilePassing(clock, opening);
+    if (opened instanceof Error) {
+      expect(`${opened}`).toContain("failed");
+      ended++;
+      continue;
+    }
+    // Once a second for five minutes, as long as it was away.
+    if (isWaiting) {
+      expect(steps.length).toBeGreaterThan(250);
+      waited++;
+    }
+    await ledger.verify({ ...first, member: opened });
+    await whilePassing(clock, opened.close());
+  }
+  say(`a start that loses the bucket: ${ended} ended with an error, ${waited} waited and said so`);
+  expect(ended).toBeGreaterThan(0);
+  expect(waited).toBeGreaterThan(0);
 });

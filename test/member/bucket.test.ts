@@ -323,3 +323,26 @@ test("a read lease answers without asking, and whoever comes next waits for it",
   await expect(pairsOf(first.member)).rejects.toThrow("superseded");
   await close(second);
 });
+
+test("a directory that was used without its bucket for long is refused by it, and brought elsewhere", async () => {
+  const bucket = new MemoryStore();
+  const settings = { segmentBytesMax: 4096, memtableBytesMax: 2 ** 20, segmentAgeMsMax: 500 };
+  const given = { bucket, settings, options: asynchronous };
+  const first = await openWithBucket({ ...given, disk: new SimDisk() });
+  await fill(first, 0, 4);
+  const alone = await openMember(first.disk.processCrash(), { settings });
+  for (let round = 1; round <= 3; round++) {
+    await fill(alone, round * 10, round * 10 + 5);
+    await whilePassing(alone.clock, alone.member.compact(alone.member.revision - 1, true));
+    await whilePassing(alone.clock, alone.clock.sleep(2000));
+  }
+  await close(alone);
+  for (const options of [asynchronous, {}]) {
+    const disk = alone.disk.processCrash();
+    const opening = openWithBucket({ ...given, options, disk, seed: 2 });
+    await expect(opening).rejects.toThrow("has been used without its bucket");
+  }
+  const disk = alone.disk.processCrash();
+  const brought = await openWithBucket({ bucket, settings, prefix: "elsewhere", disk, seed: 3 });
+  expect((await pairsOf(brought.member)).length).toBe(19);
+});

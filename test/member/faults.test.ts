@@ -29,7 +29,7 @@ const places = [
   "list: member/directory.ts refuseForeign",
   "list: member/directory.ts refuseHalf",
   "list: member/sight.ts contentOf",
-  "list: member/sight.ts hasFrames",
+  "list: member/sight.ts namesIn",
   "list: wal/recover.ts listSegments",
   "lock: member/directory.ts lockDirectory",
   "makeDirectory: lib/disk.ts ensureDirectory",

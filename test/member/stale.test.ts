@@ -13,7 +13,7 @@ import { FaultyStore } from "../sim/store.ts";
 import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
 import { wholeQuery } from "./book.ts";
 import { type BucketGiven, bucketOptions, openWithBucket } from "./bucket.ts";
-import { Ledger } from "./fall.ts";
+import { Ledger, liveUntil } from "./fall.ts";
 import { gist, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
 
 /** A leader that has been deposed and does not know; "x" was put after it. */
@@ -126,6 +126,35 @@ test("a machine that was suspended while its lease ran out does not answer by it
   await whilePassing(next.clock, next.member.propose(putOf("x", "1")));
   clock.suspendedMs = next.clock.now();
   await expect(pairsOf(old.member)).rejects.toThrow(SupersededError);
+});
+
+test("a copy of a directory waits for the lease of the original, however often it is started", async () => {
+  let starts = 0;
+  let waits = 0;
+  for (let number = 1; number < 60; number++) {
+    const bucket = new MemoryStore();
+    const original = { strictReads: false, place: () => "there" };
+    const old = await openWithBucket({ bucket, disk: new SimDisk(), options: original });
+    await leased(old);
+    const copied = old.disk.copy();
+    // The original stands still while the copy waits, and goes on when that has died.
+    const options = { place: () => "elsewhere" };
+    const begun = await liveUntil(
+      { bucket, disk: () => copied, ledger: new Ledger() },
+      { options, seed: 2 },
+      { at: "bucket, before", number },
+    );
+    if (begun.isWhole) break;
+    await old.clock.advance(9000);
+    await leased(old).catch(() => undefined);
+    if (old.fatals.length > 0) continue;
+    starts++;
+    const next = await openWithBucket({ bucket, disk: old.disk.copy(), options, seed: 3 });
+    if (next.clock.now() >= 10_000) waits++;
+  }
+  say(`a copy of a directory that died ${starts} times: it waited ${waits} times after that`);
+  expect(starts).toBeGreaterThan(5);
+  expect(waits).toBe(starts);
 });
 
 test("clocks that differ by a tenth let nobody read what is old by a lease", async () => {

@@ -200,6 +200,13 @@ export class SimDisk implements Disk {
     return next;
   }
 
+  /** Another disk with the same files. This one goes on. */
+  copy(options: SimDiskOptions = {}): SimDisk {
+    const next = new SimDisk(options);
+    for (const path of this.paths()) next.plant(path, this.peek(path));
+    return next;
+  }
+
   /** The content of a file as the process sees it, for tests that look at or damage bytes. */
   peek(path: string): Buffer {
     return must(this.#files.get(path), `${path} exists`).bytes;
