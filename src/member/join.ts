@@ -37,7 +37,7 @@ import { addBoot, registerNode } from "../replication/nodes.ts";
 import { findSlot, replayLog } from "../replication/replay.ts";
 import { Log } from "../wal/log.ts";
 import { type Cut, surveyLog } from "../wal/survey.ts";
-import { writeBond } from "./bond.ts";
+import { readBond, writeBond } from "./bond.ts";
 import { beginBranch } from "./branch.ts";
 import { publishOwn } from "./checkpoint.ts";
 import { checkpointOf } from "./commit.ts";
@@ -52,7 +52,7 @@ import {
 import { Leadership } from "./leadership.ts";
 import { archiveMeters } from "./meters.ts";
 import { outwait } from "./patience.ts";
-import { apart, beyond, lacking, planFor } from "./refuse.ts";
+import { apart, beyond, cutShort, lacking, planFor } from "./refuse.ts";
 import { restoreTables, tablesEnd } from "./restore.ts";
 import {
   type BucketOptions,
@@ -295,7 +295,7 @@ class Joining {
   }
 
   async #openLogUpTo(directory: DataDirectory, fence: LogEnd, firstSeq: number): Promise<Rooms> {
-    const isLocal = await this.#hasLogUpTo(directory, fence.position);
+    const isLocal = await this.#hasLogUpTo(directory, fence);
     return await openRooms(this.#options, directory, async (tables) => {
       const own = logOptions(this.#options, directory, tables);
       const { applied } = own;
@@ -312,10 +312,18 @@ class Joining {
     });
   }
 
-  /** Whether a frame of the directory's log ends at `end`, in the same history. */
-  async #hasLogUpTo(directory: DataDirectory, end: Position): Promise<boolean> {
+  /**
+   * Whether a frame of the directory's log ends where the bucket's does, in the same history. Where
+   * it waited for the bucket, at most one comes after that.
+   */
+  async #hasLogUpTo(directory: DataDirectory, fence: LogEnd): Promise<boolean> {
+    const { chain, index } = fence.position;
     const cuts = await this.#survey(directory);
-    return cuts.some(({ chain, index }) => index === end.index && chain === end.chain);
+    if (!cuts.some((cut) => cut.index === index && cut.chain === chain)) return false;
+    const more = new Set(cuts.map((cut) => cut.index).filter((each) => each > index));
+    const waited = readBond(this.#options.disk, directory.path)?.member ?? false;
+    if (waited && more.size > 1) throw cutShort(this.#bucket.store, fence, Math.max(...more));
+    return true;
   }
 
   async #survey(directory: DataDirectory) {

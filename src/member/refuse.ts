@@ -1,9 +1,9 @@
 /** Starts that the table refuses (plan.ts), in words: what was found, and what can be done. */
 
 import { unreachable } from "../lib/assert.ts";
-import { ForeignError } from "../lib/corruption.ts";
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import type { Position } from "../model/revision.ts";
-import { lockKey } from "../object/keys.ts";
+import { lockKey, logKey } from "../object/keys.ts";
 import type { ObjectStore } from "../object/store.ts";
 import { findEnd, type LogEnd } from "../replication/archive.ts";
 import type { DataDirectory, LockedDirectory } from "./directory.ts";
@@ -115,5 +115,15 @@ export function apart({ path }: DataDirectory, fence: LogEnd): ForeignError {
     path,
     `has been used without its bucket, and its log no longer reaches back to entry ${index}, with which the bucket's ends`,
     "start it on a new prefix, where its data is brought, or without a bucket",
+  );
+}
+
+/** The bucket's log ends before entries that were acknowledged because they were in it. */
+export function cutShort({ address }: ObjectStore, fence: LogEnd, index: number): CorruptionError {
+  return new CorruptionError(
+    `${address}${logKey(fence.seq)}`,
+    0,
+    `the log before it ends with entry ${fence.position.index}, and this directory, which waited for the bucket, goes on to entry ${index}: objects have been removed`,
+    "put them back from a copy of the bucket; or start with a new --data-dir, which gives up what is missing",
   );
 }

@@ -4,10 +4,8 @@
  *   {"format_version":1,"cluster":hex,"incarnation":hex,"name":…,"boot_ids":[…],"created":ms,
  *    "checksum":…}
  *
- * `boot_ids` are the starts of machines that the directory was used in, the newest last. A process
- * that finds its own machine's there, in the registration of the directory it has locked, knows
- * that no other process has that directory; one that does not may be on a copy. It must have
- * decided that before it adds its own.
+ * `boot_ids` are the places that the directory was used in, the newest last: more than one tells
+ * people that it was moved or copied.
  */
 import { CorruptionError } from "../lib/corruption.ts";
 import { nodeKey } from "../object/keys.ts";

@@ -277,3 +277,18 @@ test("a checkpoint is made again after damage to the newest and to what points t
     await revive(broken, new SimDisk(), own2, {});
   }
 });
+
+test("a log in the bucket whose end is gone is refused by a directory that has waited for it", async () => {
+  const { bucket, disk, ledger } = await lived(true);
+  const keys = bucket.keys("db/wal/").slice(-4);
+  for (let count = 1; count <= 4; count++) {
+    const broken = await copyOf(bucket);
+    for (const key of keys.slice(-count)) await broken.delete(key);
+    const outcome = start(broken, disk.copy(), count === 1 ? ledgerBut(ledger) : ledger.copy(), {
+      given: { seed: 9, options: { causes } },
+      where: `the last ${count}`,
+    });
+    // One batch may have been on its way: that one nobody can tell from one that is gone.
+    expect([count, await outcome]).toEqual([count, count === 1 ? "whole" : "refused"]);
+  }
+});
