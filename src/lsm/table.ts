@@ -26,6 +26,7 @@
  */
 import { type ByteString, byteStringOf, bytesOf } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
+import type { Clock } from "../lib/clock.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, DiskError, type DiskFile } from "../lib/disk.ts";
 import { BlockCursor, blockIsWhole } from "./block.ts";
@@ -59,6 +60,27 @@ export interface BlockReader {
 /** The file of the table with this hash. */
 export function tablePath(directory: string, hash: string): string {
   return `${directory}/${hash}${tableSuffix}`;
+}
+
+const sliceBytes = 2 ** 19;
+
+/** All bytes of a table's file; whoever writes meanwhile waits for one slice at a time. DiskError. */
+export async function readSliced(
+  disk: Disk,
+  path: string,
+  clock: Pick<Clock, "yield">,
+): Promise<Buffer> {
+  const file = disk.open(path);
+  try {
+    const bytes = Buffer.allocUnsafeSlow(file.size());
+    for (let at = 0; at < bytes.length; at += sliceBytes) {
+      file.read(bytes.subarray(at, at + sliceBytes), at);
+      await clock.yield();
+    }
+    return bytes;
+  } finally {
+    file.close();
+  }
 }
 
 /** TableClaims as JSON carries them: keys in base64. */

@@ -10,10 +10,9 @@
  * After open() the tree holds exactly the rows up to `durable`. Deletions are rows like others
  * until a merge finds nothing older below them.
  */
-import { must } from "../lib/assert.ts";
 import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Disk, isFull, readWhole } from "../lib/disk.ts";
+import { type Disk, isFull } from "../lib/disk.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Histogram } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
@@ -29,7 +28,7 @@ import { type Layers, Lookup } from "./lookup.ts";
 import { encodeManifest } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
 import type { Run } from "./run.ts";
-import { type Table, type TableClaims, tablePath } from "./table.ts";
+import { readSliced, type Table, type TableClaims, tablePath } from "./table.ts";
 import { RunWriter } from "./writer.ts";
 
 export interface TreeLimits {
@@ -155,8 +154,8 @@ export interface Capture<P> {
   /** What MANIFEST said then; `install.ts` takes it. */
   readonly manifest: Buffer;
   readonly tables: readonly TableInfo[];
-  /** The bytes of one of them. DiskError. */
-  read(hash: string): Buffer;
+  /** The bytes of one of them, read in slices. DiskError. */
+  read(hash: string): Promise<Buffer>;
   release(): Promise<void>;
 }
 
@@ -338,14 +337,14 @@ export class Tree<P> implements RowSet, Layers {
 
   /** The durable tables as they are now; undefined before the first flush. */
   capture(): Capture<P> | undefined {
-    const { directory, disk } = this.#options;
+    const { clock, directory, disk } = this.#options;
     const position = this.#live.durable;
     if (position === undefined) return undefined;
     return {
       position,
       manifest: encodeManifest(this.#live.manifest),
       tables: this.#live.tables,
-      read: (hash) => must(readWhole(disk, tablePath(directory, hash)), "a held table has a file"),
+      read: (hash) => readSliced(disk, tablePath(directory, hash), clock),
       release: this.#live.hold(),
     };
   }

@@ -26,7 +26,7 @@ function rowsOf(tree: Tree<Position>): string[] {
 async function install(disk: SimDisk, capture: Capture<Position>): Promise<number> {
   const installation = await Installation.begin(disk, directory);
   const missing = capture.tables.filter(({ hash }) => !installation.has(hash));
-  for (const { hash } of missing) await installation.add(hash, capture.read(hash), hash);
+  for (const { hash } of missing) await installation.add(hash, await capture.read(hash), hash);
   await installation.finish(capture.manifest, "the capture");
   return missing.length;
 }
@@ -65,7 +65,7 @@ test("two captures of one table need two releases", async () => {
   tree.seal({ at: 21 });
   await tree.major();
   await first.release();
-  expect(textOf(second.read(hash)).length).toBeGreaterThan(0);
+  expect(textOf(await second.read(hash)).length).toBeGreaterThan(0);
   await second.release();
   expect(disk.list(directory)).not.toContain(`${hash}.sst`);
 });
@@ -77,7 +77,7 @@ test("tables that are there already are not asked for, damaged ones are", async 
   const disk = new SimDisk();
   expect(await install(disk, capture)).toBe(capture.tables.length);
   const { hash } = must(capture.tables[0], "it has a table");
-  const bytes = capture.read(hash);
+  const bytes = await capture.read(hash);
   bytes[bytes.length >> 1] = must(bytes[bytes.length >> 1], "it has bytes") ^ 1;
   disk.plant(tablePath(directory, hash), bytes);
   expect(await install(disk, capture)).toBe(1);
