@@ -4,15 +4,11 @@
  * leads and has everything acknowledged.
  */
 import { expect, test } from "bun:test";
-import { SeededRandom } from "../../src/lib/random.ts";
-import { checkpointKey } from "../../src/object/keys.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
-import { fork } from "../../src/replication/branch.ts";
 import { readHead } from "../../src/replication/lock.ts";
 import { SimDisk, type SimDiskOptions } from "../sim/disk.ts";
 import { amount, failureOf, say, seedsUpTo } from "../support/effort.ts";
-import { noCauses, openWithBucket } from "./bucket.ts";
 import {
   type Beginning,
   type Crash,
@@ -25,6 +21,7 @@ import {
   type Remains,
   revive,
 } from "./fall.ts";
+import { behind, branching, forked, led, small, waiting } from "./past.ts";
 import { openMember, type Rig } from "./rig.ts";
 
 /** How a member comes to lead, and what it does so on. */
@@ -34,12 +31,6 @@ interface Way {
   readonly begin: () => Promise<Beginning>;
   readonly given: Given;
 }
-
-/** Small enough for the log to be trimmed. */
-const small = { memtableBytesMax: 2 ** 20, segmentBytesMax: 4096, segmentAgeMsMax: 500 };
-const causes = { ...noCauses, intervalMs: 1000 };
-const waiting: Given = { seed: 77, settings: small, options: { causes } };
-const behind: Given = { ...waiting, options: { causes, syncUpload: false } };
 
 async function close({ clock, member }: Rig): Promise<void> {
   await passing(clock, member.close(), () => false);
@@ -67,52 +58,6 @@ async function alone(): Promise<Beginning> {
   return { bucket: new MemoryStore(), disk, ledger };
 }
 
-/** A member has led a bucket for a while, in two terms. */
-async function led(given: Given, keepsDisk: boolean): Promise<Beginning> {
-  const bucket = new MemoryStore();
-  const ledger = new Ledger();
-  let disk = new SimDisk();
-  for (let term = 1; term <= 2; term++) {
-    const rig = await openWithBucket({ ...given, seed: term, bucket, disk });
-    await ledger.put(rig, 4);
-    await passing(rig.clock, rig.clock.sleep(2500), () => false);
-    await ledger.put(rig, 3);
-    disk = rig.disk.processCrash();
-  }
-  return {
-    bucket,
-    disk: (hooks) => (keepsDisk ? disk.processCrash(hooks) : new SimDisk(hooks)),
-    ledger,
-  };
-}
-
-/** A source with a checkpoint of its third term that is pinned. */
-async function forked(): Promise<Beginning> {
-  const { bucket, disk, ledger } = await led(waiting, true);
-  await revive(bucket, disk({}), ledger, { ...waiting, seed: 5 });
-  const pinned = await fork(withPrefix(bucket, "db"), "b1", {
-    storeAt: (prefix) => withPrefix(bucket, prefix),
-    nowMs: 0,
-    random: new SeededRandom(9),
-  });
-  if (pinned.outcome !== "pinned") throw new Error(pinned.outcome);
-  const { revision, term } = pinned.pin.pin.checkpoint;
-  branchPoint.checkpointKey = checkpointKey(term, revision);
-  const own = new Ledger();
-  for (const [key, at] of ledger.acknowledged) {
-    own.asked.add(key);
-    if (at <= revision) own.acknowledged.set(key, at);
-  }
-  return { bucket, disk: (hooks) => new SimDisk(hooks), ledger: own };
-}
-
-const branchPoint = { sourcePrefix: "db", checkpointKey: "", prefix: "branch" };
-const branching: Given = {
-  ...waiting,
-  prefix: "branch",
-  options: { causes, branch: branchPoint },
-};
-
 const ways: readonly Way[] = [
   { name: "an empty prefix", begin: nothing, given: waiting },
   { name: "an empty prefix, upload behind", begin: nothing, given: behind },
@@ -126,7 +71,7 @@ const ways: readonly Way[] = [
   { name: "the bucket is no member any more", begin: () => led(waiting, true), given: behind },
 ];
 
-const sampled = amount(24, 6, Number.POSITIVE_INFINITY);
+const sampled = amount(16, 4, Number.POSITIVE_INFINITY);
 
 /** Every call, or some, spread over all of them; others for every seed. */
 function some(count: number, most: number, seed: number): number[] {

@@ -12,9 +12,14 @@ import { gist, pairsOf, putOf, type Rig } from "./rig.ts";
 
 /** A bucket, and what is acknowledged by whoever leads. */
 export class Scene {
-  readonly bucket = new MemoryStore();
-  readonly ledger = new Ledger();
+  readonly bucket: MemoryStore;
+  readonly ledger: Ledger;
   #seeds = 0;
+
+  constructor(bucket = new MemoryStore(), ledger = new Ledger()) {
+    this.bucket = bucket;
+    this.ledger = ledger;
+  }
 
   /** A member behind faults of its own. */
   async open(given: Partial<BucketGiven> = {}) {

@@ -11,23 +11,34 @@ import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { FaultyStore } from "../sim/store.ts";
 import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
-import { Ledger, passing, revive } from "./fall.ts";
+import { copyOf, type Given, Ledger, passing, revive } from "./fall.ts";
+import { branching, forked } from "./past.ts";
 import { optionsFor, whilePassing } from "./rig.ts";
 import { Scene } from "./scene.ts";
 
 /** What two processes bring to an empty prefix. */
-const pairings = ["two new disks", "one with data", "both with data"] as const;
+const pairings = [
+  "two new disks",
+  "one with data",
+  "both with data",
+  "two first starts of a branch",
+] as const;
 
 for (const pairing of pairings) {
   test(`of two created together on an empty prefix one leads at last, in any order of their calls: ${pairing}`, async () => {
-    const count = pairings.indexOf(pairing);
+    const isBranch = pairing === "two first starts of a branch";
+    const count = isBranch ? 0 : pairings.indexOf(pairing);
     const data = await Promise.all([21, 22].slice(0, count).map(dataOf));
+    const given = isBranch ? branching : {};
+    const base = isBranch ? await forked() : undefined;
+    const scene = async () =>
+      new Scene(base && (await copyOf(base.bucket)), base?.ledger.copy() ?? new Ledger());
     const sums = { orders: 0, led: 0, superseded: 0, refused: 0 };
     const step = amount(3, 9, 1);
     for (let first = 0; first <= 36; first += step) {
       for (let second = 1; second <= 36; second += step) {
         const order = (turn: number) => (turn < first ? 0 : turn < first + second ? 1 : 0);
-        await together(data, order, sums).catch((error: unknown) => {
+        await together(await scene(), { data, given }, order, sums).catch((error: unknown) => {
           throw new Error(`${first} calls of one, then ${second} of the other: ${error}`);
         });
       }
@@ -35,7 +46,7 @@ for (const pairing of pairings) {
     const seeds = seedsUpTo(amount(60, 15, 3000));
     await tryEach(seeds, import.meta.path, async (seed) => {
       const random = new SeededRandom(seed);
-      await together(data, () => random.below(2), sums);
+      await together(await scene(), { data, given }, () => random.below(2), sums);
     });
     say(`${pairing}: ${JSON.stringify(sums)}`);
     expect(sums.led).toBeGreaterThan(sums.orders / 2);
@@ -47,6 +58,12 @@ interface Data {
   readonly disk: SimDisk;
   readonly cluster: bigint;
   readonly ledger: Ledger;
+}
+
+/** What two that start are given. */
+interface Brought {
+  readonly data: readonly Data[];
+  readonly given: Given;
 }
 
 async function dataOf(seed: number): Promise<Data> {
@@ -68,17 +85,21 @@ async function dataOf(seed: number): Promise<Data> {
 
 /** Both start; `order` says whose call is carried out next, where both have one. */
 async function together(
-  data: readonly Data[],
+  scene: Scene,
+  { data, given }: Brought,
   order: (turn: number) => number,
   sums: Record<"orders" | "led" | "superseded" | "refused", number>,
 ): Promise<void> {
-  const scene = new Scene();
   const state = { isOver: false };
   const begun = [];
   for (const at of [0, 1]) {
     const disk = data[at]?.disk.powerLoss(new SeededRandom(1)) ?? new SimDisk();
     const store = new FaultyStore(scene.bucket, { plan: () => (state.isOver ? "none" : "held") });
-    begun.push({ store, at, ...scene.opening(store, { disk, name: `${at}`, seed: 50 + at }) });
+    begun.push({
+      store,
+      at,
+      ...scene.opening(store, { ...given, disk, name: `${at}`, seed: 50 + at }),
+    });
   }
   const settled = begun.map(({ member }) =>
     member.then(
@@ -99,18 +120,18 @@ async function together(
     await chosen?.store.held[0]?.go();
   }
   state.isOver = true;
-  await judge(scene, begun, data, sums);
+  await judge(scene, begun, { data, given }, sums);
 }
 
 /** Whoever leads by the lock takes writes; the others do not. */
 async function judge(
   scene: Scene,
   begun: readonly (ReturnType<Scene["opening"]> & { readonly at: number })[],
-  data: readonly Data[],
+  { data, given }: Brought,
   sums: Record<"orders" | "led" | "superseded" | "refused", number>,
 ): Promise<void> {
   sums.orders++;
-  const head = (await readHead(withPrefix(scene.bucket, "db")))?.head;
+  const head = (await readHead(withPrefix(scene.bucket, given.prefix ?? "db")))?.head;
   for (const { cluster, ledger } of data) {
     for (const key of ledger.asked) scene.ledger.asked.add(key);
     if (cluster !== head?.cluster) continue;
@@ -136,5 +157,5 @@ async function judge(
   sums.led += leaders;
   // Whoever had the lock last may have died of the other's fence: then nobody leads, and anyone may.
   expect(leaders).toBeLessThan(2);
-  await revive(scene.bucket, new SimDisk(), scene.ledger, {});
+  await revive(scene.bucket, new SimDisk(), scene.ledger, given);
 }
