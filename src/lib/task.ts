@@ -1,7 +1,8 @@
 /**
  * A supervised loop: the one shape of every background job. It runs a step, waits as long as the
  * step said or until woken, and runs it again, never twice at once. An error the step may recover
- * from is logged and tried again with back-off; any other goes to `fatal`, and the loop ends.
+ * from is logged and tried again with back-off; any other goes to `fatal`, and the loop ends. What
+ * a step that is being stopped could not finish is no failure: its signal ended it.
  */
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
@@ -68,6 +69,7 @@ export class Task {
       } catch (error) {
         if (this.#stop.signal.aborted && error === this.#stop.signal.reason) return;
         if (!retryable(error)) return fatal(error);
+        if (this.#stop.signal.aborted) return;
         waitMs = Math.min(retryMsMin * 2 ** this.#failures++, retryMsMax);
         logger.warn("task failed, will retry", { task: name, error, retryMs: waitMs });
       }

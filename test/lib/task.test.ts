@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { silent } from "../../src/lib/logger.ts";
+import { createLogger, silent } from "../../src/lib/logger.ts";
 import { Task, type TaskOptions } from "../../src/lib/task.ts";
 import { SimClock } from "../sim/clock.ts";
 
@@ -104,4 +104,23 @@ test("stopping waits for the round that runs and aborts its signal", async () =>
   gate.resolve();
   await stopped;
   expect(seen).toEqual([true]);
+});
+
+test("a round that fails because it is being stopped is no failure; what may not be retried is", async () => {
+  for (const isRetryable of [true, false]) {
+    const lines: string[] = [];
+    const write = (text: string) => lines.push(text);
+    const { clock, failures, task } = started({
+      logger: createLogger({ level: "debug", format: "text", wall: () => 0, write }),
+      retryable: () => isRetryable,
+      step: (signal) =>
+        new Promise((_, reject) => {
+          signal.addEventListener("abort", () => reject(new Error("get k failed: given up")));
+        }),
+    });
+    await clock.yield();
+    await task.stop();
+    expect(lines).toEqual([]);
+    expect(failures).toHaveLength(isRetryable ? 0 : 1);
+  }
 });
