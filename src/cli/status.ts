@@ -21,6 +21,11 @@ function newestOf({ checkpoints, latest }: Overview): Shown | undefined {
   return checkpoints.find(({ key }) => key === latest?.checkpointKey);
 }
 
+/** Whether there is a database at all. */
+function isThere({ checkpoints, head, latest, log }: Overview): boolean {
+  return head !== undefined || latest !== undefined || checkpoints.length + log.objects > 0;
+}
+
 /** Milliseconds since the last checkpoint was made; undefined when there is none. */
 function ageOf(overview: Overview, { nowMs }: Errand): number | undefined {
   const newest = newestOf(overview);
@@ -32,6 +37,7 @@ function jsonOf(overview: Overview, errand: Errand) {
   const age = ageOf(overview, errand);
   return {
     address: errand.store.address,
+    database: isThere(overview),
     cluster: head?.cluster.toString(16) ?? null,
     latest_checkpoint: latest
       ? {
@@ -105,7 +111,8 @@ function textOf(overview: Overview, errand: Errand): string {
   const lines = blocks.map(([title, facts]) => {
     return `${title}\n${facts.map((fact) => `  ${fact}\n`).join("")}`;
   });
-  return `${kind} status  ${address}\n\n${lines.join("\n")}`;
+  const absence = isThere(overview) ? "" : "There is no database here.\n\n";
+  return `${kind} status  ${address}\n\n${absence}${lines.join("\n")}`;
 }
 
 function logLines({ log, tables }: Overview): string[] {

@@ -7,6 +7,7 @@ import { PosixDisk } from "../lib/posix.ts";
 import { SystemRandom } from "../lib/random.ts";
 import { verifyBucket } from "../member/audit.ts";
 import { type Damage, type Verification, verifyDirectory } from "../member/verify.ts";
+import { holdsDatabase } from "../replication/overview.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit.ts";
 import { columns, jsonLine } from "./literal.ts";
@@ -14,6 +15,7 @@ import { verifyOptions } from "./options.ts";
 import { parse } from "./parse.ts";
 import { withScratch } from "./scratch.ts";
 import { openBucket } from "./store.ts";
+import { NotFoundError } from "./usage.ts";
 
 const cacheBytesMax = 2 ** 26;
 
@@ -23,6 +25,9 @@ export const verify: Command = async (argv, shell) => {
   const clock = new SystemClock();
   const rooms = { disk: new PosixDisk(), clock, cacheBytesMax };
   const bucket = openBucket(options, { clock, random: new SystemRandom() });
+  if (bucket !== undefined && !(await holdsDatabase(bucket.store))) {
+    throw new NotFoundError(`there is no database in ${bucket.store.address}`);
+  }
   const verification =
     bucket === undefined
       ? await verifyDirectory(dataDirectory, rooms)

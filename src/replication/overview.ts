@@ -2,6 +2,7 @@
 import {
   checkpointOfKey,
   checkpointPrefix,
+  lockKey,
   logKey,
   logPrefix,
   seqOf,
@@ -56,6 +57,18 @@ export interface Overview {
 }
 
 const parallel = 16;
+
+/**
+ * Whether there is anything of a database below the prefix: a lock, a checkpoint or a log, readable
+ * or not. ObjectError.
+ */
+export async function holdsDatabase(store: ObjectStore, options?: CallOptions): Promise<boolean> {
+  if ((await store.get(lockKey, options)) !== undefined) return true;
+  for (const prefix of [logPrefix, checkpointPrefix]) {
+    if ((await store.list(prefix, undefined, options)).objects.length > 0) return true;
+  }
+  return false;
+}
 
 /** Looks at everything. CorruptionError, ForeignError, ObjectError. */
 export async function overviewOf(store: ObjectStore, options?: CallOptions): Promise<Overview> {

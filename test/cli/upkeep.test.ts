@@ -7,6 +7,7 @@ import { ladder, moment, Unreadable } from "../../src/cli/value.ts";
 import { SystemClock } from "../../src/lib/clock.ts";
 import { SystemRandom } from "../../src/lib/random.ts";
 import { DirectoryStore } from "../../src/object/directory.ts";
+import { checkpointKey, lockKey, logKey } from "../../src/object/keys.ts";
 import { listAll, type ObjectStore } from "../../src/object/store.ts";
 import { makeHistory } from "../member/source.ts";
 import { temporaryDirectory } from "../support/t4.ts";
@@ -144,6 +145,8 @@ test("an empty prefix has a status, no checkpoints and no branches", async () =>
   expect({ code, printed }).toEqual({
     code: 0,
     printed: expect.stringContaining(`
+There is no database here.
+
 Latest checkpoint
   (none: no checkpoint has been written yet)
 
@@ -161,8 +164,29 @@ Leader
   (none: nobody has led here yet)
 `),
   });
+  const databases = ["nothing", "db"].map(async (prefix) => {
+    return JSON.parse((await t4(`status --prefix=${prefix} -o json`)).printed).database;
+  });
+  expect(await Promise.all(databases)).toEqual([false, true]);
+  expect((await t4("status --prefix=db")).printed).not.toContain("no database");
   expect((await t4("restore list --prefix=nothing")).printed).toBe("No checkpoints found.\n");
   expect((await t4("branch list --prefix=nothing")).printed).toBe("No branches found.\n");
+});
+
+test("a prefix without a database is not verified: what is not there is not sound", async () => {
+  expect(await t4(`verify --object-store=${url} --s3-prefix=nothing`)).toEqual({
+    code: 3,
+    printed: "",
+    said: `there is no database in ${url}/nothing/`,
+  });
+  // What is left of one is looked at, whatever is left.
+  for (const key of [lockKey, logKey(1), checkpointKey(1, 5)]) {
+    await store.put(`rest/${key}`, Buffer.from("x"));
+    const { code, printed } = await t4(`verify --object-store=${url} --s3-prefix=rest`);
+    await store.delete(`rest/${key}`);
+    expect({ key, code }).toEqual({ key, code: 7 });
+    expect(printed).toEndWith("\nDamaged in 1 place(s)\n");
+  }
 });
 
 test("a group that does something itself says so in its help", async () => {
