@@ -26,6 +26,7 @@ import { Refusal, type RefusalKind } from "../model/refusal.ts";
 import type { Reply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term } from "../model/revision.ts";
 import type { Store, StoreState } from "../mvcc/store.ts";
+import { StoppedError } from "../replication/archive.ts";
 import { type Log, LogFullError } from "../wal/log.ts";
 import type { Limits } from "./limits.ts";
 import type { CommitMeters } from "./meters.ts";
@@ -320,9 +321,11 @@ export class Committer {
   }
 
   #fail(error: unknown): void {
+    // What the bucket had not taken when the member was stopped is given up: that is no failure.
+    const isGivenUp = this.#phase === "stopping" && error instanceof StoppedError;
     this.#phase = "failed";
     this.#answerAll("outcomeUnknown");
-    this.#options.fatal(error);
+    if (!isGivenUp) this.#options.fatal(error);
   }
 
   /** Refuses whatever waits. */

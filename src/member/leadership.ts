@@ -196,7 +196,7 @@ export class Leadership {
     this.#isResigned = true;
     this.archive.stop();
     this.#leaseUntil = Number.NEGATIVE_INFINITY;
-    if (this.head.readLeaseMs > 0) {
+    if (this.head.readLeaseMs > 0 || this.#isRenewing) {
       const returned = this.write((head) => grantReadLease(head, 0)).catch(() => undefined);
       await Promise.race([returned, clock.sleep(graceMs, this.#stop.signal)]);
     }

@@ -192,6 +192,7 @@ for (const syncUpload of [true, false]) {
       await whilePassing(rig.clock, rig.member.close());
       expect(rig.clock.now() - before).toBeLessThan(9000);
       expect(gist(await asked)).toBe(syncUpload ? "outcomeUnknown" : 5);
+      expect(rig.fatals).toEqual([]);
       // Its directory is free: it can be started again, and has everything.
       outage.fault = "none";
       const again = await outage.open({ disk: rig.disk, seed: 2, options: { syncUpload } });

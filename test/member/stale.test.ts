@@ -16,6 +16,12 @@ import { type BucketGiven, bucketOptions, openWithBucket } from "./bucket.ts";
 import { Ledger, liveUntil } from "./fall.ts";
 import { gist, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
 
+/** Lets the first checkpoint be made: it would find out who leads. */
+async function rested({ clock, member }: Rig): Promise<void> {
+  await whilePassing(clock, clock.sleep(3000));
+  expect(member.vitals().bucket?.checkpointIndex).toBeGreaterThan(0);
+}
+
 /** A leader that has been deposed and does not know; "x" was put after it. */
 async function deposed(options: BucketGiven["options"] = {}, store?: FaultyStore) {
   const bucket = new MemoryStore();
@@ -24,6 +30,7 @@ async function deposed(options: BucketGiven["options"] = {}, store?: FaultyStore
   await new Ledger().put(old, 3);
   const granted = await whilePassing(old.clock, old.member.lessor.grant(7n, 60));
   expect(granted).not.toBeInstanceOf(Refusal);
+  await rested(old);
   const next = await openWithBucket({
     ...given,
     disk: new SimDisk(),
@@ -70,6 +77,7 @@ test("whoever was superseded and decides on what is on its way waits for the pro
   const store = new FaultyStore(bucket);
   const old = await openWithBucket({ bucket: store, disk: new SimDisk(), name: "old" });
   await new Ledger().put(old, 3);
+  await rested(old);
   // The put is carried out, and its answer takes its time.
   const key = `db/${logKey(bucket.keys("db/wal/").length + 1)}`;
   store.next("putIfAbsent", key, "lost");
