@@ -6,7 +6,7 @@ import type { Command } from "./command.ts";
 import { exitCodes } from "./exit.ts";
 import { doctorOptions } from "./options.ts";
 import { parse } from "./parse.ts";
-import { openBucket } from "./store.ts";
+import { errandLimits, openBucket } from "./store.ts";
 import { UsageError } from "./usage.ts";
 
 /** What was found, as JSON tells it. */
@@ -22,7 +22,8 @@ export const doctor: Command = async (argv, shell) => {
   const options = parse(doctorOptions, argv, shell.environment);
   const clock = new SystemClock();
   const random = new SystemRandom();
-  const bucket = openBucket(options, { clock, random, environment: shell.environment });
+  const { environment } = shell;
+  const bucket = openBucket(options, { clock, random, environment, limits: errandLimits });
   if (bucket === undefined) {
     throw new UsageError("nothing to look at: give --object-store or --s3-bucket");
   }

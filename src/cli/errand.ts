@@ -3,7 +3,7 @@ import { type Clock, SystemClock } from "../lib/clock.ts";
 import { type Random, SystemRandom } from "../lib/random.ts";
 import type { Shell } from "./command.ts";
 import { jsonLine } from "./literal.ts";
-import { type OpenBucket, openBucket } from "./store.ts";
+import { errandLimits, type OpenBucket, openBucket } from "./store.ts";
 import type { UpkeepOptions } from "./upkeep.ts";
 import { UsageError } from "./usage.ts";
 
@@ -19,7 +19,7 @@ export interface Errand extends OpenBucket {
 export function errandOf(options: UpkeepOptions): Errand {
   const clock = new SystemClock();
   const random = new SystemRandom();
-  const bucket = openBucket(options, { clock, random });
+  const bucket = openBucket(options, { clock, random, limits: errandLimits });
   if (bucket === undefined) {
     throw new UsageError(
       "the bucket is missing: give --s3-bucket, or --object-store, or set T4_S3_BUCKET",

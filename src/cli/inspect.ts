@@ -26,7 +26,7 @@ import {
 } from "./options.ts";
 import { parse } from "./parse.ts";
 import { withScratch } from "./scratch.ts";
-import { openBucket } from "./store.ts";
+import { errandLimits, openBucket } from "./store.ts";
 import { NotFoundError, UsageError } from "./usage.ts";
 
 const cacheBytesMax = 2 ** 25;
@@ -56,7 +56,7 @@ async function answer(
     }
   };
   const random = new SystemRandom();
-  const bucket = openBucket(options, { clock: rooms.clock, random });
+  const bucket = openBucket(options, { clock: rooms.clock, random, limits: errandLimits });
   if (bucket === undefined) {
     const { dataDirectory } = options;
     print(await openDirectory(dataDirectory, rooms), [

@@ -10,6 +10,7 @@ import { type Location, type OpenStore, openStore, parseLocation } from "../obje
 import { type StoreMeters, type StoreOperation, storeOperations } from "../object/metered.ts";
 import { normalPrefix } from "../object/prefixed.ts";
 import { NonconformingError, probe, requireConforming } from "../object/probe.ts";
+import { type RetryLimits, retryLimits } from "../object/retrying.ts";
 import { ObjectError, type ObjectStore } from "../object/store.ts";
 import type { storeOptions, Values } from "./options.ts";
 import type { Environment } from "./parse.ts";
@@ -20,6 +21,9 @@ export type StoreOptions = Values<typeof storeOptions>;
 /** A bucket, and the prefix of one database in it. */
 export type OpenBucket = OpenStore;
 
+/** Of a command that somebody waits for: a bucket that never answers is told of soon. */
+export const errandLimits: RetryLimits = { ...retryLimits, firstDeadlineMs: 10_000 };
+
 export interface OpenOptions {
   readonly clock: Clock;
   readonly random: Random;
@@ -27,13 +31,15 @@ export interface OpenOptions {
   readonly make?: boolean;
   /** Where requests are counted. */
   readonly registry?: Registry;
+  /** How long requests are tried again; without it, as a member does. */
+  readonly limits?: RetryLimits;
   /** What AWS's own variables say, where the options say nothing. */
   readonly environment?: Environment;
 }
 
 /** The bucket that the options name; undefined when they name none. UsageError, ConfigurationError. */
 export function openBucket(options: StoreOptions, open: OpenOptions): OpenBucket | undefined {
-  const { clock, environment = process.env, make = false, random, registry } = open;
+  const { clock, environment = process.env, limits, make = false, random, registry } = open;
   // They are shown, all zero, by a process without a bucket too.
   const meters = storeMeters(registry);
   const place = placeOf(options);
@@ -41,7 +47,7 @@ export function openBucket(options: StoreOptions, open: OpenOptions): OpenBucket
   const { location, prefix } = place;
   if (make && location.kind === "directory") makeDirectory(location.path);
   const s3 = location.kind === "s3" ? s3Settings(options, environment) : {};
-  return openStore({ location, prefix, s3, clock, random, meters });
+  return openStore({ location, prefix, s3, clock, random, meters, ...(limits && { limits }) });
 }
 
 /**

@@ -14,7 +14,7 @@ import { columns, jsonLine } from "./literal.ts";
 import { verifyOptions } from "./options.ts";
 import { parse } from "./parse.ts";
 import { withScratch } from "./scratch.ts";
-import { openBucket } from "./store.ts";
+import { errandLimits, openBucket } from "./store.ts";
 import { NotFoundError } from "./usage.ts";
 
 const cacheBytesMax = 2 ** 26;
@@ -24,7 +24,7 @@ export const verify: Command = async (argv, shell) => {
   const { dataDirectory, json, output } = options;
   const clock = new SystemClock();
   const rooms = { disk: new PosixDisk(), clock, cacheBytesMax };
-  const bucket = openBucket(options, { clock, random: new SystemRandom() });
+  const bucket = openBucket(options, { clock, random: new SystemRandom(), limits: errandLimits });
   if (bucket !== undefined && !(await holdsDatabase(bucket.store))) {
     throw new NotFoundError(`there is no database in ${bucket.store.address}`);
   }

@@ -70,7 +70,8 @@ export async function failureOf(error: unknown, asked: Asked): Promise<ObjectErr
   const kind = kindOf(error);
   const said = saidBy(error);
   const why = kind === "denied" ? await deniedText(error, asked) : `${said}${hintFor()}`;
-  return new ObjectError(kind, asked.operation, asked.key, why, { cause: error });
+  const address = `s3://${asked.bucket}/`;
+  return new ObjectError(kind, asked.operation, asked.key, why, { cause: error, address });
 
   function hintFor(): string {
     const { name, code } = error as Thrown;

@@ -38,6 +38,8 @@ export interface RetryLimits {
   readonly bytesPerSecond: number;
   /** How long all attempts together may take, in milliseconds, beside the time the bytes take. */
   readonly deadlineMs: number;
+  /** The same while no call has succeeded yet: nobody knows then that there is a store at all. */
+  readonly firstDeadlineMs?: number;
   /** The first pause between attempts, and the longest, in milliseconds; each is twice the one before. */
   readonly pauseMsMin: number;
   readonly pauseMsMax: number;
@@ -83,6 +85,8 @@ export class RetryingStore implements ObjectStore {
   readonly #store: ObjectStore;
   readonly #options: RetryOptions;
   readonly #limits: RetryLimits;
+  /** Whether any attempt has succeeded. */
+  #isReached = false;
 
   constructor(store: ObjectStore, options: RetryOptions) {
     this.address = store.address;
@@ -156,8 +160,19 @@ export class RetryingStore implements ObjectStore {
     return this.#read(call, (own) => this.#store.list(prefix, after, own));
   }
 
+  #effort(call: Call): Effort {
+    const { deadlineMs, firstDeadlineMs = deadlineMs } = this.#limits;
+    const limits = this.#isReached
+      ? this.#limits
+      : { ...this.#limits, deadlineMs: firstDeadlineMs };
+    const onSuccess = () => {
+      this.#isReached = true;
+    };
+    return new Effort(call, this.#options, { limits, address: this.address, onSuccess });
+  }
+
   async #read<T>(call: Call, send: Send<T>): Promise<T> {
-    const effort = new Effort(call, this.#options, this.#limits);
+    const effort = this.#effort(call);
     for (;;) {
       try {
         return await effort.attempt(send);
@@ -169,7 +184,7 @@ export class RetryingStore implements ObjectStore {
 
   /** As `#read`; what an attempt may have done is not forgotten when a later one is refused. */
   async #write<T>(call: Call, send: Send<T>): Promise<T> {
-    const effort = new Effort(call, this.#options, this.#limits);
+    const effort = this.#effort(call);
     try {
       for (;;) {
         try {
@@ -190,7 +205,7 @@ export class RetryingStore implements ObjectStore {
     tagBefore: string | undefined,
     send: Send<string | undefined>,
   ): Promise<string | undefined> {
-    const effort = new Effort(call, this.#options, this.#limits);
+    const effort = this.#effort(call);
     const read: Send<StoredObject | undefined> = (own) =>
       this.#store.get(call.key, { ...own, expectedBytes: bytes.length });
     try {
@@ -220,23 +235,35 @@ export class RetryingStore implements ObjectStore {
   }
 }
 
+interface EffortOptions {
+  readonly limits: RetryLimits;
+  /** Of the store. */
+  readonly address: string;
+  readonly onSuccess: () => void;
+}
+
 /** All attempts of one call: how long each may take, how long to wait, when to stop. */
 class Effort {
   readonly #call: Call;
   readonly #clock: Pick<Clock, "now" | "sleep">;
   readonly #random: Random;
   readonly #limits: RetryLimits;
+  readonly #address: string;
+  readonly #onSuccess: () => void;
   readonly #attemptMs: number;
   readonly #deadline: number;
   #pauses = 0;
   #isUnsure = false;
 
-  constructor(call: Call, { clock, random }: RetryOptions, limits: RetryLimits) {
+  constructor(call: Call, { clock, random }: RetryOptions, options: EffortOptions) {
+    const { address, limits, onSuccess } = options;
     const transferMs = (call.bytes / limits.bytesPerSecond) * 1000;
     this.#call = call;
     this.#clock = clock;
     this.#random = random;
     this.#limits = limits;
+    this.#address = address;
+    this.#onSuccess = onSuccess;
     this.#attemptMs = limits.attemptMs + transferMs;
     this.#deadline = clock.now() + limits.deadlineMs + transferMs;
   }
@@ -254,11 +281,14 @@ class Effort {
     void this.#clock.sleep(timeMs, over.signal).then(timeUp);
     const aborted = new Promise<never>((_, reject) => {
       own.signal.addEventListener("abort", () => {
-        reject(new ObjectError("unknown", operation, key, String(own.signal.reason)));
+        const address = this.#address;
+        reject(new ObjectError("unknown", operation, key, String(own.signal.reason), { address }));
       });
     });
     try {
-      return await Promise.race([send({ ...options, signal: own.signal }), aborted]);
+      const answer = await Promise.race([send({ ...options, signal: own.signal }), aborted]);
+      this.#onSuccess();
+      return answer;
     } finally {
       options?.signal?.removeEventListener("abort", giveUp);
       over.abort();
@@ -287,7 +317,10 @@ class Effort {
     if (!(error instanceof ObjectError && this.#isUnsure) || error.kind === "unknown") return error;
     const { key, operation } = this.#call;
     const why = `an attempt may have succeeded, and then: ${error.message}`;
-    return new ObjectError("unknown", operation, key, why, { cause: error });
+    return new ObjectError("unknown", operation, key, why, {
+      cause: error,
+      address: this.#address,
+    });
   }
 }
 

@@ -126,15 +126,16 @@ export class ObjectError extends Error {
   readonly operation: string;
   readonly key: string;
 
-  /** `why` completes "put wal/… failed: ". */
+  /** `why` completes "put wal/… failed: "; `address` is where the key is, as a store's. */
   constructor(
     kind: ObjectErrorKind,
     operation: string,
     key: string,
     why: string,
-    options?: ErrorOptions,
+    options: ErrorOptions & { readonly address?: string } = {},
   ) {
-    super(`${operation} ${key} failed: ${why}`, options);
+    const { address = "", ...rest } = options;
+    super(`${operation} ${address}${key} failed: ${why}`, rest);
     this.kind = kind;
     this.operation = operation;
     this.key = key;

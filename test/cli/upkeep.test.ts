@@ -189,6 +189,24 @@ test("a prefix without a database is not verified: what is not there is not soun
   }
 });
 
+test("a bucket that never answers is named soon, with the code that says so", async () => {
+  const place = "--object-store=s3://b/db --s3-endpoint=http://127.0.0.1:9";
+  const keys = "--s3-access-key-id=x --s3-secret-access-key=y";
+  const start = performance.now();
+  const told = await Promise.all(
+    ["status", "gc", "verify", "inspect meta", "branch list"].map((line) => {
+      return t4(`${line} ${place} ${keys}`);
+    }),
+  );
+  for (const { code, said } of told) {
+    expect({ code, said }).toEqual({
+      code: 69,
+      said: expect.stringMatching(/^(get|list) s3:\/\/b\/db\/.* failed: ECONNREFUSED/),
+    });
+  }
+  expect(performance.now() - start).toBeLessThan(15_000);
+}, 30_000);
+
 test("a group that does something itself says so in its help", async () => {
   const { printed } = await t4("restore --help");
   expect(printed).toContain("  t4 restore list ");

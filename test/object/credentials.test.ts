@@ -142,10 +142,12 @@ test("credentials that the server calls expired are asked for anew, and the requ
 test("where there are no credentials, that is said; where they are denied, whose they are", async () => {
   using server = new S3Server({ plan: () => "expired" });
   const nowhere = await ask({ AWS_EC2_METADATA_DISABLED: "true" }, server);
-  expect(nowhere.said).toStartWith("put k failed: no credentials were found: ");
+  expect(nowhere.said).toStartWith("put s3://test/k failed: no credentials were found: ");
   const keys = { AWS_ACCESS_KEY_ID: "ENVIRONMENT", AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI" };
   const { said } = await ask(keys, server);
-  expect(said).toStartWith("put k failed: access is denied (HTTP 403 ExpiredToken: by plan); ");
+  expect(said).toStartWith(
+    "put s3://test/k failed: access is denied (HTTP 403 ExpiredToken: by plan); ",
+  );
   expect(said).toContain("credentials came from AWS_ACCESS_KEY_ID (ENVIRONMENT)");
   expect(said).toContain("expired");
   expect(said).not.toContain("wJalrXUtnFEMI");

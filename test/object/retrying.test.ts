@@ -220,3 +220,43 @@ test("a caller that gives up is answered at once, and nothing is sent any more",
   await clock.advance(100_000);
   expect([scripted.writes, writes]).toEqual([1, 1]);
 });
+
+test("a store that has never answered is given up sooner, and the error says where it is", async () => {
+  const memory = new MemoryStore();
+  let isAway = true;
+  const flaky = new Proxy(memory, {
+    get: (target, name) =>
+      name === "get"
+        ? (key: string) =>
+            isAway
+              ? Promise.reject(new ObjectError("unknown", "get", key, "it is away"))
+              : target.get(key)
+        : Reflect.get(target, name, target),
+  });
+  const clock = new PauseClock();
+  const limits = { ...retryLimits, firstDeadlineMs: 10_000 };
+  const store = new RetryingStore(flaky, { clock, random: new SeededRandom(1), limits });
+  const seconds = async () => {
+    const start = clock.now();
+    await expect(store.get("k")).rejects.toThrow("it is away");
+    return (clock.now() - start) / 1000;
+  };
+  const first = await seconds();
+  isAway = false;
+  await store.get("k");
+  isAway = true;
+  const later = await seconds();
+  expect([first > 4 && first < 10, later > 50 && later < 60]).toEqual([true, true]);
+});
+
+test("a store that says nothing at all is named in the error", async () => {
+  const clock = new SimClock();
+  const silent = new Proxy(new MemoryStore(), {
+    get: (target, name) =>
+      name === "get" ? () => new Promise(() => {}) : Reflect.get(target, name, target),
+  });
+  const store = new RetryingStore(silent, { clock, random: new SeededRandom(1) });
+  const failure = store.get("db/k").catch((error: Error) => error.message);
+  await clock.advance(61_000);
+  expect(await failure).toMatch(/^get memory:db\/k failed: no answer within /);
+});
