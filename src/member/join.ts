@@ -37,6 +37,7 @@ import { addBoot, registerNode } from "../replication/nodes.ts";
 import { findSlot, replayLog } from "../replication/replay.ts";
 import { Log } from "../wal/log.ts";
 import { type Cut, surveyLog } from "../wal/survey.ts";
+import { hasWaited, refuseUnlessKept } from "./alone.ts";
 import { readBond, writeBond } from "./bond.ts";
 import { beginBranch } from "./branch.ts";
 import { publishOwn } from "./checkpoint.ts";
@@ -62,10 +63,12 @@ import {
   type Rooms,
   type Tables,
 } from "./rooms.ts";
-import { look, type Sight } from "./sight.ts";
+import { look, originOf, type Sight } from "./sight.ts";
 
 /** Batches of this many bytes are synced together while the bucket's log is copied. */
 const copyBytes = 2 ** 20;
+/** Before the bucket is looked at again. */
+const againMsMax = 200;
 
 /** Opens the rooms of a member as leader of the bucket's prefix. On an error all is closed again. */
 export async function join(options: RecoverOptions, bucket: BucketOptions): Promise<Rooms> {
@@ -75,6 +78,8 @@ export async function join(options: RecoverOptions, bucket: BucketOptions): Prom
     for (;;) {
       const rooms = await joining.attempt();
       if (rooms !== undefined) return rooms;
+      // Two who start together must not wake each other for ever.
+      await options.clock.sleep(options.random.below(againMsMax));
     }
   } catch (error) {
     locked.lock.release();
@@ -100,7 +105,7 @@ class Joining {
     const { disk, onStep } = this.#options;
     onStep({ name: "bucket", done: 0, total: 0 });
     const { branch, store, storeAt } = this.#bucket;
-    const sight = await look(disk, this.#locked, { store, storeAt, branch: branch !== undefined });
+    const sight = await look(disk, this.#locked, { store, storeAt, branch });
     const plan = await planFor(sight, this.#locked, store);
     if (plan === "with its own log") return await this.#withOwnLog(sight, false);
     if (plan === "upload") return await this.#withOwnLog(sight, true);
@@ -111,12 +116,16 @@ class Joining {
   }
 
   /** Steps 1 to 5. */
-  async #throughBucket({ begun, observed: seen }: Sight): Promise<Rooms | undefined> {
+  async #throughBucket({ begun, bond, facts, observed: seen }: Sight): Promise<Rooms | undefined> {
     const { random } = this.#options;
+    const { store } = this.#bucket;
     const known = seen?.head.cluster ?? begun?.cluster;
     const directory = await this.#directoryOf(
       known ?? this.#locked.identity?.clusterId ?? someId(random),
     );
+    if (facts.directory === "data" && !hasWaited(bond, store.address)) {
+      await refuseUnlessKept(store, directory, await this.#survey(directory));
+    }
     const empty = begun && emptyLog(begun.position, begun.revision);
     await this.#prepare(directory);
     const pastTerm = Math.max(begun?.term ?? 0, begun?.position.term ?? 0);
@@ -235,7 +244,9 @@ class Joining {
     await addBoot(store, node, place, { clock, random });
     const self = { incarnation, name, address, place };
     const next: HeadDraft = draft({ head: now?.head, self, cluster, pastTerm });
-    const written = await writeHead(store, now, next, { clock, random });
+    // Where a branch comes from stays in its lock, so that its flags can be told from another's.
+    const restored = next.restored ?? originOf(this.#bucket.branch);
+    const written = await writeHead(store, now, { ...next, restored }, { clock, random });
     if (written.won) return written.now;
     logger.info("another process took the lock first; looking again", {
       leader: written.now.head.leader.name,

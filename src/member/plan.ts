@@ -6,7 +6,8 @@
  *   directory   new     no identity: nothing there
  *               empty   an identity and no entry, or only what the checkpoint of a begun prefix has
  *               data    entries, in tables or log
- *   bound       the directory's acknowledged writes are in a bucket (BUCKET says so)
+ *   bound       the directory's acknowledged writes are in a bucket, or it belongs to another
+ *               (BUCKET says so)
  *   bucket      none    not configured
  *               blank   nothing below the prefix
  *               begun   a checkpoint and no lock, no log: a first start was cut short; nothing was
@@ -17,7 +18,7 @@
  *   same        directory and prefix are of one cluster (never when it is new)
  *   s3          the lock says that the bucket holds everything acknowledged
  *   listed      the lock says that this directory does
- *   branch      --branch-checkpoint was given
+ *   branch      --branch-checkpoint was given, and the lock does not say that this is that branch
  */
 
 /** What was found; see the picture. Columns that make no sense for what was found are false. */
@@ -53,7 +54,8 @@ export type RefusalReason =
   | "lock is gone"
   | "another cluster"
   | "acknowledged elsewhere"
-  | "branch into data";
+  | "branch into data"
+  | "not that branch";
 
 export interface Row {
   readonly name: string;
@@ -105,43 +107,76 @@ export const rows: readonly Row[] = [
     plan: { refuse: "another cluster" },
   },
   {
+    name: "not that branch",
+    when: { bucket: locked, branch: true },
+    plan: { refuse: "not that branch" },
+  },
+  {
     name: "another's",
-    when: { bucket: locked, directory: "data", same: false },
+    when: { bucket: locked, branch: false, directory: "data", same: false },
     plan: { refuse: "another cluster" },
   },
   {
     name: "lost disk",
-    when: { bucket: locked, directory: unused, s3: true },
+    when: { bucket: locked, branch: false, directory: unused, s3: true },
     plan: "through the bucket",
   },
   {
     name: "restart",
-    when: { bucket: locked, directory: "data", same: true, s3: true },
+    when: { bucket: locked, branch: false, directory: "data", same: true, s3: true },
     plan: "through the bucket",
   },
   {
     name: "restart with its own log",
-    when: { bucket: "led", directory: ["empty", "data"], same: true, s3: false, listed: true },
+    when: {
+      bucket: "led",
+      branch: false,
+      directory: ["empty", "data"],
+      same: true,
+      s3: false,
+      listed: true,
+    },
     plan: "with its own log",
   },
   {
     name: "resume bringing, with a lock",
-    when: { bucket: "claimed", directory: "data", same: true, s3: false, listed: true },
+    when: {
+      bucket: "claimed",
+      branch: false,
+      directory: "data",
+      same: true,
+      s3: false,
+      listed: true,
+    },
     plan: "upload",
   },
   {
     name: "brought, and gone",
-    when: { bucket: "claimed", directory: "empty", same: true, s3: false, listed: true },
+    when: {
+      bucket: "claimed",
+      branch: false,
+      directory: "empty",
+      same: true,
+      s3: false,
+      listed: true,
+    },
     plan: { refuse: "acknowledged elsewhere" },
   },
   {
     name: "others hold it",
-    when: { bucket: locked, directory: ["empty", "data"], same: true, s3: false, listed: false },
+    when: {
+      bucket: locked,
+      branch: false,
+      directory: ["empty", "data"],
+      same: true,
+      s3: false,
+      listed: false,
+    },
     plan: { refuse: "acknowledged elsewhere" },
   },
   {
     name: "others hold it, nothing here",
-    when: { bucket: locked, directory: unused, same: false, s3: false },
+    when: { bucket: locked, branch: false, directory: unused, same: false, s3: false },
     plan: { refuse: "acknowledged elsewhere" },
   },
 ];

@@ -9,6 +9,7 @@
  *
  * Whatever is damaged stops it with file and offset; nothing is skipped.
  */
+import { removeBond } from "./bond.ts";
 import { openDirectory } from "./directory.ts";
 import { join } from "./join.ts";
 import { planFor } from "./refuse.ts";
@@ -22,7 +23,10 @@ export async function recover(options: RecoverOptions): Promise<Rooms> {
   if (bucket !== undefined) return await join(options, bucket);
   const directory = await openDirectory(disk, dataDirectory, random);
   try {
-    await planFor(lookAlone(disk, directory), directory, undefined);
+    const sight = lookAlone(disk, directory);
+    await planFor(sight, directory, undefined);
+    // From now on the directory has what its bucket has not, and is a database of its own.
+    if (sight.bond !== undefined) await removeBond(disk, directory.path);
     return await openRooms(options, directory);
   } catch (error) {
     directory.lock.release();

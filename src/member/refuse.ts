@@ -33,6 +33,13 @@ function refusalOf(
   const ours = identity?.clusterId.toString(16) ?? "none";
   switch (reason) {
     case "bound elsewhere":
+      if (bond?.member === false) {
+        return new ForeignError(
+          path,
+          `belongs to the database in ${bond.address}`,
+          "start it with that --object-store (and --s3-prefix), or without a bucket; if that bucket is gone for good, remove the file BUCKET in it",
+        );
+      }
       return new ForeignError(
         path,
         `is a cache: what it acknowledged is in ${bond?.address}`,
@@ -61,6 +68,12 @@ function refusalOf(
         path,
         "holds a database; a branch begins in an empty directory",
         "choose a new --data-dir, or start without --branch-prefix and --branch-checkpoint",
+      );
+    case "not that branch":
+      return new ForeignError(
+        address,
+        "holds a database that is not the branch of that checkpoint",
+        "choose a new --s3-prefix for the branch, or start without --branch-prefix and --branch-checkpoint",
       );
     default:
       return unreachable(reason);

@@ -3,8 +3,9 @@ import { CorruptionError } from "../lib/corruption.ts";
 import type { Disk } from "../lib/disk.ts";
 import { readPosition } from "../lsm/manifest.ts";
 import { checkpointPrefix, logPrefix } from "../object/keys.ts";
+import { normalPrefix } from "../object/prefixed.ts";
 import type { ObjectStore } from "../object/store.ts";
-import type { Observed } from "../replication/lock.ts";
+import type { Head, Observed } from "../replication/lock.ts";
 import { readHead } from "../replication/lock.ts";
 import type { Manifest } from "../replication/manifest.ts";
 import { findCheckpoint, type StoreAt } from "../replication/restore.ts";
@@ -14,6 +15,7 @@ import type { Checkpoint } from "./commit.ts";
 import type { LockedDirectory } from "./directory.ts";
 import type { Facts } from "./plan.ts";
 import { tablesEnd } from "./restore.ts";
+import type { BranchPoint } from "./rooms.ts";
 
 export interface Sight {
   readonly facts: Facts;
@@ -41,12 +43,17 @@ export function lookAlone(disk: Disk, locked: LockedDirectory): Sight {
 export async function look(
   disk: Disk,
   locked: LockedDirectory,
-  bucket: { readonly store: ObjectStore; readonly storeAt: StoreAt; readonly branch: boolean },
+  bucket: {
+    readonly store: ObjectStore;
+    readonly storeAt: StoreAt;
+    readonly branch: BranchPoint | undefined;
+  },
 ): Promise<Sight> {
   const alone = lookAlone(disk, locked);
-  const { storeAt, store } = bucket;
+  const { branch, storeAt, store } = bucket;
   const { begun, hasLog, observed } = await lookAtBucket(store, storeAt);
   const cluster = observed?.head.cluster ?? begun?.cluster;
+  const { bond } = alone;
   const { identity } = locked;
   const same = identity !== undefined && identity.clusterId === cluster;
   const isRestored = begun !== undefined && same && hasOnly(disk, locked, begun);
@@ -54,13 +61,29 @@ export async function look(
   const facts: Facts = {
     ...alone.facts,
     directory: isRestored ? "empty" : alone.facts.directory,
+    bound: bond !== undefined && (bond.member || bond.address !== store.address),
     bucket: observed === undefined ? without : hasLog ? "led" : "claimed",
     same,
     s3: observed?.head.s3 ?? false,
     listed: same && (observed?.head.iss.includes(identity.memberId) ?? false),
-    branch: bucket.branch,
+    branch: branch !== undefined && !comesFrom(observed?.head, branch),
   };
   return { ...alone, facts, observed, begun };
+}
+
+/** What the lock of a branch notes of where it comes from. */
+export function originOf(branch: BranchPoint | undefined): Head["restored"] {
+  if (branch === undefined) return undefined;
+  const { checkpointKey, sourcePrefix } = branch;
+  return { branch_of: normalPrefix(sourcePrefix), checkpoint_key: checkpointKey };
+}
+
+/** Whether the database with this lock began as that branch: its flags say nothing new then. */
+function comesFrom(head: Head | undefined, branch: BranchPoint): boolean {
+  return (
+    head?.restored !== undefined &&
+    JSON.stringify(head.restored) === JSON.stringify(originOf(branch))
+  );
 }
 
 /** The lock is read last: where there is none then, there was none when there was a log. */

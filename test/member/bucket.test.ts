@@ -6,37 +6,11 @@ import type { Member } from "../../src/member/member.ts";
 import { termOf } from "../../src/model/revision.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
-import { fork } from "../../src/replication/branch.ts";
-import { readHead } from "../../src/replication/lock.ts";
+import { acceptLoss, readHead, writeHead } from "../../src/replication/lock.ts";
 import { listCheckpoints } from "../../src/replication/restore.ts";
 import { SimDisk } from "../sim/disk.ts";
-import { noCauses, openWithBucket } from "./bucket.ts";
-import { gist, openMember, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
-
-/** Puts keys `from` to `to` less one. */
-async function fill({ clock, member }: Rig, from: number, to: number): Promise<void> {
-  for (let at = from; at < to; at++) {
-    const put = member.propose(putOf(`k${String(at).padStart(4, "0")}`, `${at}`));
-    expect(typeof gist(await whilePassing(clock, put))).toBe("number");
-  }
-}
-
-async function close({ clock, member }: Rig): Promise<void> {
-  await whilePassing(clock, member.close());
-}
-
-/** Lets the background make a checkpoint. */
-async function checkpointed({ clock, member }: Rig): Promise<void> {
-  const { index } = member.applied;
-  for (let steps = 0; (member.vitals().bucket?.checkpointIndex ?? 0) < index; steps++) {
-    if (steps === 10_000) throw new Error("no checkpoint is made");
-    await clock.advance(100);
-    await clock.yield();
-  }
-}
-
-const often = { causes: { ...noCauses, intervalMs: 1000 } };
-const asynchronous = { syncUpload: false };
+import { asynchronous, checkpointed, close, fill, often, openWithBucket } from "./bucket.ts";
+import { gist, openMember, pairsOf, putOf, until, whilePassing } from "./rig.ts";
 
 test("what was acknowledged is there after the disk is gone", async () => {
   const bucket = new MemoryStore();
@@ -230,39 +204,6 @@ test("a log without a lock is refused", async () => {
   await expect(opening).rejects.toThrow("leader-lock is missing");
 });
 
-test("a branch begins with a checkpoint, copies no table, and goes its own way", async () => {
-  const bucket = new MemoryStore();
-  const source = await openWithBucket({ bucket, disk: new SimDisk(), options: often });
-  await fill(source, 0, 30);
-  await checkpointed(source);
-  const forked = await fork(withPrefix(bucket, "db"), "b1", {
-    storeAt: (prefix) => withPrefix(bucket, prefix),
-    nowMs: 0,
-    random: new SeededRandom(9),
-  });
-  if (forked.outcome !== "pinned") throw new Error(forked.outcome);
-  const { checkpoint } = forked.pin.pin;
-  const key = `checkpoint/${`${checkpoint.term}`.padStart(10, "0")}/${`${checkpoint.revision}`.padStart(20, "0")}/manifest.json`;
-  await fill(source, 30, 40);
-  const branch = { sourcePrefix: "db", checkpointKey: key, prefix: "branch" };
-  const given = { bucket, prefix: "branch", options: { ...often, branch } };
-  const first = await openWithBucket({ ...given, disk: new SimDisk(), seed: 3 });
-  expect((await pairsOf(first.member)).length).toBe(30);
-  expect(first.member.identity.clusterId).not.toBe(source.member.identity.clusterId);
-  await fill(first, 50, 55);
-  const before = await pairsOf(first.member);
-  // Without a disk, with and without the flags.
-  const second = await openWithBucket({ ...given, disk: new SimDisk(), seed: 4 });
-  expect(await pairsOf(second.member)).toEqual(before);
-  const third = await openWithBucket({ bucket, prefix: "branch", disk: new SimDisk(), seed: 5 });
-  expect(await pairsOf(third.member)).toEqual(before);
-  expect((await pairsOf(source.member)).length).toBe(40);
-  const own = await withPrefix(bucket, "branch").list("sst/");
-  const hashes = own.objects.map((object) => object.key.slice(4, 68));
-  const inherited = new Set(checkpoint.tables.map(({ hash }) => hash));
-  expect(hashes.filter((hash) => inherited.has(hash))).toEqual([]);
-});
-
 /** A member that does nothing makes no calls. */
 test("an idle member asks the bucket for nothing", async () => {
   const bucket = new MemoryStore();
@@ -345,4 +286,46 @@ test("a directory that was used without its bucket for long is refused by it, an
   const disk = alone.disk.processCrash();
   const brought = await openWithBucket({ bucket, settings, prefix: "elsewhere", disk, seed: 3 });
   expect((await pairsOf(brought.member)).length).toBe(19);
+});
+
+test("what a directory acknowledged by itself is not dropped when the bucket goes on without it", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
+  await fill(first, 0, 10);
+  await first.clock.advance(1000);
+  await until(() => first.member.vitals().bucket?.revisionsAtRisk === 0);
+  await fill(first, 10, 15);
+  // Somebody says that the disk is lost, and goes on with what the bucket has.
+  const store = withPrefix(bucket, "db");
+  const observed = must(await readHead(store), "there is a lock");
+  const { cluster, leader } = observed.head;
+  const draft = acceptLoss({ head: observed.head, self: leader, cluster, pastTerm: 0 });
+  await writeHead(store, observed, draft, { clock: first.clock, random: new SeededRandom(4) });
+  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
+  expect((await pairsOf(second.member)).length).toBe(10);
+  await fill(second, 20, 30);
+  const late = openWithBucket({ bucket, disk: first.disk.processCrash(), seed: 3 });
+  await expect(late).rejects.toThrow("to read them, start it without a bucket");
+  // A directory whose writes the bucket has is a cache like any other.
+  const { clock } = second;
+  const kept = openWithBucket({ bucket, disk: second.disk.processCrash(), clock, seed: 5 });
+  expect((await pairsOf((await kept).member)).length).toBe(20);
+});
+
+test("a directory that did not wait for the bucket is welcome when the bucket has all it has", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
+  await fill(first, 0, 10);
+  await close(first);
+  const old = first.disk.processCrash();
+  const again = await openWithBucket({ bucket, disk: old, seed: 2 });
+  await fill(again, 10, 20);
+  await close(again);
+  const other = await openWithBucket({ bucket, disk: new SimDisk(), seed: 3 });
+  await fill(other, 20, 25);
+  await close(other);
+  // As it was when it last ran without waiting.
+  const copy = first.disk.processCrash();
+  const late = await openWithBucket({ bucket, disk: copy, seed: 4 });
+  expect((await pairsOf(late.member)).length).toBe(25);
 });

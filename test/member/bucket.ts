@@ -1,4 +1,5 @@
 /** A member with a bucket, on a simulated machine. */
+import { expect } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import type { BucketSettings } from "../../src/member/duties.ts";
 import { defaultSettings } from "../../src/member/limits.ts";
@@ -8,7 +9,7 @@ import { withPrefix } from "../../src/object/prefixed.ts";
 import type { ObjectStore } from "../../src/object/store.ts";
 import { SimClock } from "../sim/clock.ts";
 import type { SimDisk } from "../sim/disk.ts";
-import { optionsFor, type Rig, whilePassing } from "./rig.ts";
+import { gist, optionsFor, putOf, type Rig, whilePassing } from "./rig.ts";
 
 /** What a test says of the bucket; the rest is as `t4 run` has it. */
 export interface BucketGiven {
@@ -59,3 +60,28 @@ export async function openWithBucket(given: BucketGiven): Promise<Rig> {
   const member = await whilePassing(clock, opening);
   return { member, clock, disk: given.disk, fatals };
 }
+
+/** Puts keys `from` to `to` less one. */
+export async function fill({ clock, member }: Rig, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at++) {
+    const put = member.propose(putOf(`k${String(at).padStart(4, "0")}`, `${at}`));
+    expect(typeof gist(await whilePassing(clock, put))).toBe("number");
+  }
+}
+
+export async function close({ clock, member }: Rig): Promise<void> {
+  await whilePassing(clock, member.close());
+}
+
+/** Lets the background make a checkpoint. */
+export async function checkpointed({ clock, member }: Rig): Promise<void> {
+  const { index } = member.applied;
+  for (let steps = 0; (member.vitals().bucket?.checkpointIndex ?? 0) < index; steps++) {
+    if (steps === 10_000) throw new Error("no checkpoint is made");
+    await clock.advance(100);
+    await clock.yield();
+  }
+}
+
+export const often = { causes: { ...noCauses, intervalMs: 1000 } };
+export const asynchronous = { syncUpload: false };
