@@ -49,7 +49,7 @@ export interface CheckpointsOptions {
   readonly seal: () => boolean;
 }
 
-export const uploadParallel = 2;
+export const uploadParallel = 4;
 /** Milliseconds one table may take. */
 export const tableMsMax = 300_000;
 
