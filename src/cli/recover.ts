@@ -10,11 +10,12 @@
  * The next member that starts takes over as after any lost disk.
  */
 import { someId } from "../member/directory.ts";
-import { lockKey } from "../object/keys.ts";
+import { lockKey, logKey } from "../object/keys.ts";
 import { findEnd, type LogEnd, putFence, SupersededError } from "../replication/archive.ts";
 import { readBoundary } from "../replication/boundary.ts";
 import { acceptLoss, type Head, type Observed, readHead, writeHead } from "../replication/lock.ts";
 import { readNode } from "../replication/nodes.ts";
+import { decodeLogObject } from "../replication/record.ts";
 import type { Command } from "./command.ts";
 import { demandConsent } from "./consent.ts";
 import { type Errand, errandOf, reply, timeText } from "./errand.ts";
@@ -58,7 +59,7 @@ async function lastOf({ store }: Errand, { cluster }: Head): Promise<LogEnd> {
   return await findEnd(store, cluster, { atLeast: seq - 1 });
 }
 
-/** Steps 3 and 4. */
+/** Steps 3 and 4; `end` is the log up to the fence, its time that of what stands before it. */
 async function take(errand: Errand, observed: Observed): Promise<{ taken: Head; end: LogEnd }> {
   const { clock, random, store } = errand;
   const { cluster } = observed.head;
@@ -68,8 +69,13 @@ async function take(errand: Errand, observed: Observed): Promise<{ taken: Head; 
   const { now, won } = await writeHead(store, observed, draft, { clock, random });
   if (!won) throw new SupersededError(now.head.term, now.head.leader);
   const reign = { store, cluster, term: now.head.term, writer: self.incarnation };
-  const end = await putFence(reign, await lastOf(errand, now.head), { clock, random });
-  return { taken: now.head, end };
+  const before = await lastOf(errand, now.head);
+  const fence = await putFence(reign, before, { clock, random });
+  // Whoever led may have put more meanwhile.
+  const seq = fence.seq - 1;
+  const object = seq === before.seq ? undefined : await store.get(logKey(seq));
+  const { wallMs } = object ? decodeLogObject(seq, object.bytes, cluster) : before;
+  return { taken: now.head, end: { ...fence, wallMs } };
 }
 
 /** Who has what the bucket lacks: names where they are known. */

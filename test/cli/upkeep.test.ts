@@ -6,9 +6,12 @@ import { exitCodeOf } from "../../src/cli/exit.ts";
 import { ladder, moment, Unreadable } from "../../src/cli/value.ts";
 import { SystemClock } from "../../src/lib/clock.ts";
 import { SystemRandom } from "../../src/lib/random.ts";
+import { origin, termOf } from "../../src/model/revision.ts";
 import { DirectoryStore } from "../../src/object/directory.ts";
 import { checkpointKey, lockKey, logKey } from "../../src/object/keys.ts";
 import { listAll, type ObjectStore } from "../../src/object/store.ts";
+import { encodeHead } from "../../src/replication/lock.ts";
+import { encodeLogObject, noHash } from "../../src/replication/record.ts";
 import { makeHistory } from "../member/source.ts";
 import { temporaryDirectory } from "../support/t4.ts";
 
@@ -206,6 +209,28 @@ test("a bucket that never answers is named soon, with the code that says so", as
   }
   expect(performance.now() - start).toBeLessThan(15_000);
 }, 30_000);
+
+test("what recover says was written last is what the log ended with, not its own fence", async () => {
+  const put = async (key: string, bytes: Uint8Array) => await store.put(`alone/${key}`, bytes);
+  const member = { incarnation: 5n, name: "one", address: "" };
+  const said = { cluster: 7n, term: termOf(3), leader: member, iss: [5n], s3: false };
+  const more = { readLeaseMs: 0, fenceSeq: 1, ver: 1, nonce: "0".repeat(32), wallMs: 0 };
+  await put(lockKey, encodeHead({ ...said, ...more }));
+  const wallMs = Date.UTC(2026, 0, 7);
+  const fence = { kind: "fence" as const, seq: 1, writer: 5n, nonce: 1n, previousHash: noHash };
+  const at = { base: origin, firstRevision: 1, lastRevision: 1, wallMs };
+  await put(logKey(1), encodeLogObject({ cluster: 7n, term: termOf(3), ...fence, ...at }, []));
+  const { code, printed } = await t4("recover --accept-loss --yes --prefix=alone -o json");
+  expect(code).toBe(0);
+  expect(JSON.parse(printed)).toMatchObject({
+    accepted: true,
+    last_revision: 1,
+    last_written: "2026-01-07T00:00:00.000Z",
+    term: 4,
+  });
+  const status = JSON.parse((await t4("status --prefix=alone -o json")).printed);
+  expect([status.log.last_slot, status.lock.leader]).toEqual([2, "t4 recover"]);
+});
 
 test("a group that does something itself says so in its help", async () => {
   const { printed } = await t4("restore --help");
