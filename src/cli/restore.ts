@@ -140,6 +140,11 @@ export async function restoreInto(
   const disk = new PosixDisk();
   const { dataDirectory: path, yes } = options;
   const { clock, random } = errand;
+  const { store, storeAt } = source;
+  const impossible = `${what} cannot be had back: no checkpoint in ${store.address} is whole and as old; t4 restore list shows all`;
+  // Nothing is made where there is nothing to put.
+  const ready = await begun(courses);
+  if (ready === undefined) throw new NotFoundError(impossible);
   const claimed = await claimDirectory(disk, path);
   const progress = new Progress(clock, shell);
   try {
@@ -149,14 +154,9 @@ export async function restoreInto(
     const wall = () => clock.wall();
     const logger = createLogger({ level: "warn", format: "text", wall, write: shell.warn });
     const onStep = progress.show;
-    const { store, storeAt } = source;
     const how = { store, storeAt, disk, clock, random, logger, onStep };
-    const rewound = await rewind(claimed, courses, how);
-    if (rewound === undefined) {
-      throw new NotFoundError(
-        `${what} cannot be had back: no checkpoint in ${store.address} is whole and as old; t4 restore list shows all`,
-      );
-    }
+    const rewound = await rewind(claimed, ready, how);
+    if (rewound === undefined) throw new NotFoundError(impossible);
     reply(options, shell, {
       json: jsonOf(rewound, path),
       text: textOf(rewound, path, errand, what),
@@ -166,6 +166,21 @@ export async function restoreInto(
     progress.end();
     claimed.lock.release();
   }
+}
+
+/** `courses` again, once the first of them is known; undefined when there is none. */
+async function begun(
+  courses: AsyncIterable<Course> | Iterable<Course>,
+): Promise<AsyncIterable<Course> | undefined> {
+  const rest = (async function* () {
+    yield* courses;
+  })();
+  const first = await rest.next();
+  if (first.done) return undefined;
+  return (async function* () {
+    yield first.value;
+    yield* rest;
+  })();
 }
 
 function jsonOf({ checkpoint, clusterId, index, revision, term, wallMs }: Rewound, path: string) {

@@ -1,5 +1,6 @@
 /** The commands that look after a bucket, as a person at a terminal has them, and what they refuse. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import fs from "node:fs";
 import { execute } from "../../src/cli/command.ts";
 import { bytesText, spanText } from "../../src/cli/errand.ts";
 import { exitCodeOf } from "../../src/cli/exit.ts";
@@ -230,6 +231,27 @@ test("what recover says was written last is what the log ended with, not its own
   });
   const status = JSON.parse((await t4("status --prefix=alone -o json")).printed);
   expect([status.log.last_slot, status.lock.leader]).toEqual([2, "t4 recover"]);
+});
+
+test("a restore that has nothing to put leaves no directory", async () => {
+  const { checkpoint, revision } = JSON.parse(
+    (await t4("restore list --prefix=db -o json")).printed,
+  )[0];
+  const old = Number(revision) - 1;
+  const lines = [
+    `restore --prefix=db --at=${old}`,
+    "restore --prefix=db --at=2001-01-01T00:00:00Z",
+    "restore --prefix=db --at=999999",
+    "restore --prefix=nothing --at=5",
+    `restore checkpoint --prefix=db --checkpoint=${checkpoint}x`,
+    "restore checkpoint --prefix=nothing",
+    "restore point --prefix=db --id=none",
+  ];
+  for (const line of lines) {
+    const path = `${kept.path}/restored`;
+    const { code } = await t4(`${line} --data-dir=${path}/one`);
+    expect({ line, code, made: fs.existsSync(path) }).toEqual({ line, code: 3, made: false });
+  }
 });
 
 test("a group that does something itself says so in its help", async () => {
