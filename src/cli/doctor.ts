@@ -1,6 +1,7 @@
 /** `t4 doctor`: does the object store do what T4's safety rests on? */
 import { SystemClock } from "../lib/clock.ts";
 import { SystemRandom } from "../lib/random.ts";
+import { lockKey } from "../object/keys.ts";
 import { type Finding, probe } from "../object/probe.ts";
 import type { Command } from "./command.ts";
 import { exitCodes } from "./exit.ts";
@@ -28,6 +29,8 @@ export const doctor: Command = async (argv, shell) => {
     throw new UsageError("nothing to look at: give --object-store or --s3-bucket");
   }
   const { once, store } = bucket;
+  // The probe writes, and a directory is made by the first write: not by whoever mistyped its name.
+  await store.get(lockKey);
   const start = clock.now();
   const checks = await probe(once, { clock, random });
   const seconds = Number(((clock.now() - start) / 1000).toFixed(3));

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
 import { doctor } from "../../src/cli/doctor.ts";
+import { exitCodeOf } from "../../src/cli/exit.ts";
 import { storeOptions } from "../../src/cli/options.ts";
 import { type Environment, parse } from "../../src/cli/parse.ts";
 import { openBucket, proveBucket } from "../../src/cli/store.ts";
@@ -173,6 +174,7 @@ async function consult(...argv: string[]): Promise<{ code: number; printed: stri
 
 test("doctor says of each promise whether it is kept, and the code says whether all are", async () => {
   using directory = temporaryDirectory();
+  fs.mkdirSync(`${directory.path}/bucket`);
   const healthy = await consult(`--object-store=file://${directory.path}/bucket`);
   expect(healthy.code).toBe(0);
   const lines = healthy.printed.trimEnd().split("\n");
@@ -189,6 +191,15 @@ test("doctor says of each promise whether it is kept, and the code says whether 
   expect(json).toMatchObject({ address: "s3://test/", ok: false, warnings: [] });
   expect(json.checks).toHaveLength(9);
   expect(`${broken.printed}${JSON.stringify(json)}`).not.toContain(secret);
+});
+
+test("doctor makes no directory that it is asked about", async () => {
+  using directory = temporaryDirectory();
+  const refusal = consult(`--object-store=file://${directory.path}/typo`);
+  const error = await refusal.catch((thrown: unknown) => thrown);
+  expect(exitCodeOf(error)).toBe(78);
+  expect((error as Error).message).toContain(`${directory.path}/typo`);
+  expect(fs.readdirSync(directory.path)).toEqual([]);
 });
 
 test("doctor warns of what the bucket does by itself", async () => {
