@@ -129,9 +129,7 @@ class Run {
     return await Member.open({
       dataDirectory,
       name: name ?? os.hostname(),
-      get clientUrls() {
-        return advertiseUrls ?? derived();
-      },
+      clientUrls: () => advertiseUrls ?? derived(),
       settings: settingsOf(this.#options),
       bucket,
       disk: new PosixDisk(),

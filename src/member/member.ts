@@ -44,7 +44,7 @@ export interface MemberOptions {
   /** How people call it; MemberList shows it. */
   readonly name: string;
   /** Where clients reach it; MemberList shows them. */
-  readonly clientUrls: readonly string[];
+  readonly clientUrls: () => readonly string[];
   readonly settings: Settings;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -211,7 +211,7 @@ export class Member {
   }
 
   get clientUrls(): readonly string[] {
-    return this.#options.clientUrls;
+    return this.#options.clientUrls();
   }
 
   /** The revision that readers see. */

@@ -4,8 +4,9 @@
  * and removes them again. A store that ignores a condition, lets two writers win or shows what was
  * there before is found out in about the time of ten requests, one after the other.
  *
- * It is given the store without retries: a retry would put right what it is here to see. A call
- * whose outcome is unknown proves nothing, so the check is made again, on other keys.
+ * It is given the store without retries: a retry would put right what it is here to see. Reads and
+ * plain writes that fail are made again here. A conditional write whose outcome is unknown proves
+ * nothing, so the check is made again, on other keys; in a race it is one more that may have won.
  */
 import type { Clock } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
@@ -42,8 +43,9 @@ const deadlineMs = 60_000;
 const sweepMsMax = 10_000;
 const racers = 10;
 const readsInARow = 10;
-const triesMax = 6;
+const triesMax = 12;
 const pauseMsMin = 20;
+const pauseMsMax = 1000;
 
 /** What a check has: a store, keys nobody else uses, and bytes nobody else writes. */
 interface Trial {
@@ -177,7 +179,7 @@ export async function probe(store: ObjectStore, options: ProbeOptions): Promise<
   try {
     const everyCheck = Promise.allSettled(
       Object.entries(checks).map(([check, work], at) =>
-        examine(check, work, { store, options, prefix: `${prefix}${at}` }),
+        examine(check, work, { store: patient(store, options), options, prefix: `${prefix}${at}` }),
       ),
     );
     return (await Promise.race([everyCheck, late])).map((each) => {
@@ -243,15 +245,55 @@ async function race(
   trial: Trial,
   write: (racer: number) => Promise<string | undefined>,
 ): Promise<string> {
-  const tags = await Promise.all(
-    Array.from({ length: racers }, (_, at) => settled(trial, () => write(at))),
+  const told = await Promise.all(
+    Array.from({ length: racers }, (_, at) => outcome(trial, write, at)),
   );
-  const winners = [...tags.keys()].filter((at) => tags[at] !== undefined);
-  if (winners.length !== 1) {
+  const winners = [...told.keys()].filter((at) => told[at] === "won");
+  const unknown = [...told.keys()].filter((at) => told[at] === "unknown");
+  if (winners.length > 1 || winners.length + unknown.length === 0) {
     throw new Failure(`${winners.length} of ${racers} were told that they had written`);
   }
-  await expectContent(trial, "a", `${winners[0]}`, "another's content");
+  if (winners.length === 1) await expectContent(trial, "a", `${winners[0]}`, "another's content");
   return `one of ${racers} won, and its content stayed`;
+}
+
+async function outcome(
+  trial: Trial,
+  write: (racer: number) => Promise<string | undefined>,
+  racer: number,
+): Promise<"won" | "lost" | "unknown"> {
+  try {
+    return (await settled(trial, () => write(racer))) === undefined ? "lost" : "won";
+  } catch (error) {
+    if (isPassing(error, ["unknown", "throttled"])) return "unknown";
+    throw error;
+  }
+}
+
+/** `store`, whose reads and plain writes are made again when they fail for a moment. */
+function patient(store: ObjectStore, options: ProbeOptions): ObjectStore {
+  const again = async <T>(call: () => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call();
+      } catch (error) {
+        const mayPass = isPassing(error, ["conflict", "unknown", "throttled"]);
+        if (!mayPass || attempt === triesMax) throw error;
+        await pause(options, attempt);
+      }
+    }
+  };
+  return {
+    address: store.address,
+    versions: undefined,
+    get: (key, call) => again(() => store.get(key, call)),
+    getIfChanged: (key, tag, call) => again(() => store.getIfChanged(key, tag, call)),
+    put: (key, bytes, call) => again(() => store.put(key, bytes, call)),
+    putIfAbsent: (key, bytes, call) => store.putIfAbsent(key, bytes, call),
+    putIfMatch: (key, bytes, tag, call) => store.putIfMatch(key, bytes, tag, call),
+    delete: (key, call) => again(() => store.delete(key, call)),
+    list: (prefix, after, call) => again(() => store.list(prefix, after, call)),
+  };
 }
 
 async function expectContent(
@@ -298,5 +340,6 @@ function isPassing(error: unknown, kinds: readonly ObjectErrorKind[]): boolean {
 }
 
 async function pause({ clock, random }: ProbeOptions, attempt: number): Promise<void> {
-  await clock.sleep(pauseMsMin * 2 ** attempt * (0.5 + random.float() / 2));
+  const pauseMs = Math.min(pauseMsMin * 2 ** attempt, pauseMsMax);
+  await clock.sleep(pauseMs * (0.5 + random.float() / 2));
 }

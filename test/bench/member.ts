@@ -70,7 +70,7 @@ export function openMember(
     dataDirectory: directory,
     bucket,
     name: "bench",
-    clientUrls: [],
+    clientUrls: () => [],
     settings: defaultSettings,
     disk: new PosixDisk(),
     clock: new SystemClock(),

@@ -30,7 +30,7 @@ async function fillLog(dataDirectory: string): Promise<void> {
   const member = await Member.open({
     dataDirectory,
     name: "filler",
-    clientUrls: [],
+    clientUrls: () => [],
     settings: { ...defaultSettings, memtableBytesMax: 2 ** 30 },
     disk: new PosixDisk(),
     clock: new SystemClock(),

@@ -155,7 +155,7 @@ export class Life {
     const opening = Member.open({
       dataDirectory,
       name: "one",
-      clientUrls: [],
+      clientUrls: () => [],
       settings,
       disk: host.disk,
       clock: host.clock,

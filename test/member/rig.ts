@@ -30,7 +30,7 @@ export function optionsFor(disk: SimDisk, given: Partial<MemberOptions> = {}): M
   return {
     dataDirectory,
     name: "one",
-    clientUrls: [],
+    clientUrls: () => [],
     settings: defaultSettings,
     disk,
     clock: new SimClock(),

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { SystemClock } from "../../src/lib/clock.ts";
-import { SystemRandom } from "../../src/lib/random.ts";
+import { SeededRandom, SystemRandom } from "../../src/lib/random.ts";
 import { DirectoryStore } from "../../src/object/directory.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
@@ -8,6 +8,7 @@ import { NonconformingError, probe, requireConforming } from "../../src/object/p
 import { S3Store } from "../../src/object/s3.ts";
 import { ObjectError, type ObjectStore } from "../../src/object/store.ts";
 import { S3Server } from "../sim/s3.ts";
+import { chance, FaultyStore } from "../sim/store.ts";
 import { temporaryDirectory } from "../support/t4.ts";
 import { fakes } from "./fakes.ts";
 import { say } from "./rig.ts";
@@ -122,3 +123,16 @@ function givingUp(store: ObjectStore, milliseconds: number): ObjectStore {
     },
   });
 }
+
+test("a store that keeps its promises and fails one call in five is not refused", async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const random = new SeededRandom(seed);
+    const plan = chance(random, 5, ["lost", "timeout", "throttled", "conflict", "again"]);
+    const store = new FaultyStore(new MemoryStore(), { plan });
+    // Pauses are over at once, deadlines never come.
+    const sleep = (ms: number) =>
+      ms < 10_000 ? Promise.resolve() : Promise.withResolvers<void>().promise;
+    const findings = await probe(store, { clock: { sleep }, random });
+    expect(findings.filter(({ ok }) => !ok)).toEqual([]);
+  }
+});
