@@ -45,7 +45,7 @@ const racers = 10;
 const readsInARow = 10;
 const triesMax = 12;
 const pauseMsMin = 20;
-const pauseMsMax = 1000;
+const pauseMsMax = 250;
 
 /** What a check has: a store, keys nobody else uses, and bytes nobody else writes. */
 interface Trial {
