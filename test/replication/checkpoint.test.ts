@@ -179,7 +179,7 @@ test("a table that takes too long is given up", async () => {
   };
   const attempt = publish(store, captureOf(1, [a]), options).catch((error: Error) => error.name);
   const { clock } = options as unknown as { clock: { advance(ms: number): Promise<void> } };
-  while (signal === undefined) await Promise.resolve();
+  while (signal === undefined) await new Promise((resolve) => setImmediate(resolve));
   await clock.advance(1000);
   expect(await attempt).toBe("ObjectError");
 });
