@@ -11,8 +11,8 @@ import { Life } from "./life.ts";
 import { siteOf } from "./sites.ts";
 
 /** A life that comes by every place. */
-const roundabout = 12;
-const seeds = whole ? seedsUpTo(roundabout) : seedsOr([roundabout]);
+const roundabout = 49;
+const seeds = whole ? [...seedsUpTo(12), roundabout] : seedsOr([roundabout]);
 const starts = 3;
 const operations = 10;
 
