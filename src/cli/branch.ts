@@ -59,12 +59,12 @@ export const unfork: Command = async (argv, shell) => {
   if (found === undefined) throw unknownBranch(branchId, store.address);
   const needs = await needsOf(found, errand);
   const plan = planText(branchId, found, needs, store.address);
-  // Who is not asked is told all the same.
-  if (yes || !shell.answers) shell.warn(needs.length > 0 || dryRun ? plan : "");
   if (dryRun) {
-    reply(options, shell, { json: jsonOf(branchId, found, needs, false), text: "" });
+    reply(options, shell, { json: jsonOf(branchId, found, needs, false), text: plan });
     return exitCodes.ok.code;
   }
+  // Who is not asked is told all the same.
+  if (needs.length > 0 && (yes || !shell.answers)) shell.warn(plan);
   if (!(await consent(shell, plan, yes))) {
     shell.warn("The branch keeps its pin.\n");
     return exitCodes.ok.code;

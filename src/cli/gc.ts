@@ -1,4 +1,5 @@
 /** `t4 gc`: deletes from a bucket what no checkpoint that is kept, and no branch, needs. */
+import { logPrefix } from "../object/keys.ts";
 import { type Collected, type CollectOptions, collect } from "../replication/collect.ts";
 import type { Command } from "./command.ts";
 import { consent } from "./consent.ts";
@@ -42,15 +43,22 @@ function amountOf({ checkpoints, logObjects, tables }: Collected): number {
 
 function planText(plan: Collected, address: string): string {
   const { checkpoints, logBytes, logObjects, tableBytes, tables } = plan;
+  const slots = slotsText(plan);
   return `This deletes from ${address}
   ${counted(checkpoints.length, "checkpoint")}
   ${counted(tables.length, "orphan table")}, ${bytesText(tableBytes)}
-  ${counted(logObjects, "log object")}, ${bytesText(logBytes)}
+  ${counted(logObjects, "log object")}, ${bytesText(logBytes)}${slots && `, ${slots}`}
 `;
+}
+
+/** Where the log objects are; empty for none. */
+function slotsText({ logSlots }: Collected): string {
+  return logSlots === undefined ? "" : `in slots ${logSlots.first} to ${logSlots.last}`;
 }
 
 function jsonOf(collected: Collected, isDryRun: boolean) {
   const { broken, checkpoints, logBytes, logObjects, tableBytes, tables, unreadable } = collected;
+  const { logSlots = null } = collected;
   return {
     dry_run: isDryRun,
     checkpoints_deleted: checkpoints.length,
@@ -60,6 +68,7 @@ function jsonOf(collected: Collected, isDryRun: boolean) {
     log_bytes: logBytes,
     checkpoints,
     tables,
+    log_slots: logSlots,
     broken,
     unreadable,
   };
@@ -77,5 +86,9 @@ function textOf(collected: Collected, isDryRun: boolean): string {
 `;
   if (!isDryRun) return `GC complete\n${counts}`;
   const keys = [...checkpoints, ...tables].map((key) => `${key}\n`).join("");
-  return `GC dry run, nothing was deleted\n${counts}${keys}`;
+  const log =
+    logObjects === 0
+      ? ""
+      : `${logPrefix} ${slotsText(collected)}: ${counted(logObjects, "object")} with data\n`;
+  return `GC dry run, nothing was deleted\n${counts}${keys}${log}`;
 }

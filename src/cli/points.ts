@@ -67,14 +67,15 @@ export const unpin: Command = async (argv, shell) => {
   if (found === undefined) throw unknownPoint(pointId, store.address);
   const key = keyOf(found.pin.checkpoint);
   const plan = `This lets go of ${store.address}${pointKey(pointId)}, which keeps ${key}\n`;
-  if (dryRun) shell.warn(plan);
-  else if (!(await consent(shell, plan, yes))) {
+  if (!(dryRun || (await consent(shell, plan, yes)))) {
     shell.warn("The restore point stays.\n");
     return exitCodes.ok.code;
-  } else if (!(await releasePoint(store, pointId, { nowMs, random }))) {
+  }
+  if (!(dryRun || (await releasePoint(store, pointId, { nowMs, random })))) {
     throw unknownPoint(pointId, store.address);
   }
-  reply(options, shell, { json: { ...jsonOf(pointId, found), released: !dryRun }, text: "" });
+  const json = { ...jsonOf(pointId, found), released: !dryRun };
+  reply(options, shell, { json, text: dryRun ? plan : "" });
   return exitCodes.ok.code;
 };
 

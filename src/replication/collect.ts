@@ -50,6 +50,8 @@ export interface Collected {
   readonly tableBytes: number;
   readonly logObjects: number;
   readonly logBytes: number;
+  /** Between which slots those are; fences and the newest object, which stay, may be among them. */
+  readonly logSlots: { readonly first: number; readonly last: number } | undefined;
   /** Checkpoints that stay though their tables are not all there. */
   readonly broken: readonly string[];
   /** Why nothing was deleted; empty when something could be. */
@@ -177,10 +179,16 @@ class Run {
       tableBytes: sum(tables.map((key) => at.tables.get(key)?.bytes ?? 0)),
       logObjects: log.length,
       logBytes: sum(log.map(({ bytes }) => bytes)),
+      logSlots: slotsOf(log),
       broken: verdict.broken,
       unreadable: [],
     };
   }
+}
+
+function slotsOf(log: readonly ListedObject[]): Collected["logSlots"] {
+  const [first, last] = [seqOf(log[0]?.key ?? ""), seqOf(log.at(-1)?.key ?? "")];
+  return first === undefined || last === undefined ? undefined : { first, last };
 }
 
 function refused({ unreadable }: Survey): Collected {
@@ -190,6 +198,7 @@ function refused({ unreadable }: Survey): Collected {
     tableBytes: 0,
     logObjects: 0,
     logBytes: 0,
+    logSlots: undefined,
     broken: [],
     unreadable,
   };

@@ -9,7 +9,7 @@ import { SystemClock } from "../../src/lib/clock.ts";
 import { SystemRandom } from "../../src/lib/random.ts";
 import { origin, termOf } from "../../src/model/revision.ts";
 import { DirectoryStore } from "../../src/object/directory.ts";
-import { checkpointKey, lockKey, logKey } from "../../src/object/keys.ts";
+import { checkpointKey, lockKey, logKey, seqOf } from "../../src/object/keys.ts";
 import { listAll, type ObjectStore } from "../../src/object/store.ts";
 import { encodeHead } from "../../src/replication/lock.ts";
 import { encodeLogObject, noHash } from "../../src/replication/record.ts";
@@ -71,11 +71,22 @@ test("gc says on a terminal what it will delete, and asks", async () => {
     code: 0,
     printed: "",
     said: expect.stringMatching(
-      /^This deletes from file:.*\/db\/\n {2}\d+ checkpoints\n {2}\d+ orphan tables?, \d+ bytes.*\n {2}\d+ log objects, \d+ bytes.*\nGo on\? \[y\/N\] Nothing was deleted\.\n$/,
+      /^This deletes from file:.*\/db\/\n {2}\d+ checkpoints\n {2}\d+ orphan tables?, \d+ bytes.*\n {2}\d+ log objects, \d+ bytes.*, in slots 2 to \d+\nGo on\? \[y\/N\] Nothing was deleted\.\n$/,
     ),
   });
   const dry = await t4("gc --s3-prefix=db --keep=2 --dry-run -o json", "y");
-  expect(JSON.parse(dry.printed)).toMatchObject({ dry_run: true, unreadable: [] });
+  const told = JSON.parse(dry.printed);
+  expect(told).toMatchObject({ dry_run: true, unreadable: [], log_slots: { first: 2 } });
+  const { first, last } = told.log_slots;
+  const doomed = (await keysOf("db/wal/")).map((key) => seqOf(key.slice(3)) ?? 0);
+  // The leader's fence is before them; between them is no other.
+  expect(doomed.filter((seq) => seq >= first && seq <= last)).toHaveLength(
+    told.wal_segments_deleted,
+  );
+  const shown = await t4("gc --s3-prefix=db --keep=2 --dry-run");
+  expect(shown.printed).toEndWith(
+    `\nwal/ in slots 2 to ${last}: ${told.wal_segments_deleted} objects with data\n`,
+  );
   expect(await keysOf("")).toEqual(before);
   const agreed = await t4("gc --prefix=db --keep=2 --json", "y");
   const { checkpoints_deleted: deleted } = JSON.parse(agreed.printed);
@@ -113,6 +124,11 @@ test("unfork asks on a terminal, does as told without one, and tells of a dry ru
   );
   const dry = await t4("branch unfork --prefix=db --branch-id=twig --dry-run --json");
   expect(JSON.parse(dry.printed)).toMatchObject({ branch: "twig", released: false });
+  expect(await t4("branch unfork --prefix=db --branch-id=twig --dry-run")).toEqual({
+    code: 0,
+    printed: expect.stringMatching(/^This lets go of file:.*\n {2}The branch has not started\.\n$/),
+    said: "",
+  });
   const list = await t4("branch list --prefix=db -o json");
   expect(JSON.parse(list.printed)).toMatchObject([{ id: "twig", prefix: null }]);
   expect(await t4("branch unfork --prefix=db --branch-id=twig")).toEqual({
