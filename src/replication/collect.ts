@@ -8,7 +8,7 @@
  *     they said
  *   3 move manifest/latest forward to the newest checkpoint, should its maker have died before
  *   4 choose: checkpoints beyond the retention, tables that only they or nobody names, pins let go
- *   5 add all these to gc/condemned.json
+ *   5 add all these to gc/condemned.json, and forget what is gone and was left there (`forgettable`)
  *   6 read everything again. Spare what is needed now; a checkpoint that is not the same now, is
  *     pinned or being made anew; a pin that is not the same
  *   7 delete: checkpoints first, so that none is left whose tables are gone; tables; pins
@@ -21,7 +21,7 @@
  * cannot come to name a checkpoint that is gone: who is late to move it finds it moved.
  */
 import type { Random } from "../lib/random.ts";
-import { checkpointKey, logPrefix, seqOf, tableOfKey } from "../object/keys.ts";
+import { checkpointKey, logPrefix, seqOf } from "../object/keys.ts";
 import { type CallOptions, type ListedObject, listAll, type ObjectStore } from "../object/store.ts";
 import { advanceBoundary } from "./boundary.ts";
 import { moveLatest } from "./checkpoint.ts";
@@ -30,7 +30,7 @@ import { encodeAbandoned, encodeManifest, nonceOf, readManifest } from "./manife
 import { inParallel } from "./parallel.ts";
 import { fenceBytes } from "./record.ts";
 import { type FoundPending, type Survey, survey, type Unreadable } from "./survey.ts";
-import { judge, type Verdict, type VerdictOptions } from "./verdict.ts";
+import { forgettable, judge, type Verdict, type VerdictOptions } from "./verdict.ts";
 
 export interface CollectOptions extends CallOptions, VerdictOptions {
   readonly random: Random;
@@ -88,9 +88,7 @@ class Run {
     }
     await moveLatest(this.#store, verdict.newest, this.#options);
     const targets = [...verdict.checkpoints.keys(), ...verdict.tables, ...verdict.pins.keys()];
-    const gone = [...first.condemned.keys.keys()].filter(
-      (key) => tableOfKey(key) !== undefined && !first.tables.has(key),
-    );
+    const gone = forgettable(first, verdict.newest);
     if (targets.length + gone.length === 0) return await this.#sweepLog(first, verdict);
     await condemn(this.#store, this.#id, targets, gone, this.#options);
     return await this.#sweep(verdict);

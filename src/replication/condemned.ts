@@ -8,9 +8,9 @@
  * to delete, then reads those objects, and then deletes or spares. So one of the two sees the
  * other, and backs off. A run takes itself off again when it is done: what it has not spared is
  * gone then. What a run that died has left behind stays condemned until it is gone, which another
- * run sees to; a table that is gone never returns, its key is not written twice.
+ * run sees to, and as long as that run, should it only sleep, could do harm (verdict.ts).
  */
-import { condemnedKey, tableOfKey } from "../object/keys.ts";
+import { condemnedKey } from "../object/keys.ts";
 import type { CallOptions, ObjectStore } from "../object/store.ts";
 import { Fields, seal, unseal } from "./sealed.ts";
 
@@ -45,8 +45,8 @@ export async function readCondemned(store: ObjectStore, options?: CallOptions): 
 }
 
 /**
- * Adds `run` to `keys`. Tables that were condemned and are found to be gone are forgotten,
- * whoever condemned them. Resolves when it is written. As `readCondemned`.
+ * Adds `run` to `keys`, and forgets those of `gone`, whoever condemned them. Resolves when it is
+ * written. As `readCondemned`.
  */
 export function condemn(
   store: ObjectStore,
@@ -56,7 +56,7 @@ export function condemn(
   options?: CallOptions,
 ): Promise<void> {
   return change(store, options, (now) => {
-    for (const key of gone) if (tableOfKey(key) !== undefined) now.delete(key);
+    for (const key of gone) now.delete(key);
     for (const key of keys) now.set(key, [...(now.get(key) ?? []), run]);
   });
 }

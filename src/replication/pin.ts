@@ -228,6 +228,9 @@ async function problemOf(
   const { keys } = await readCondemned(store, options);
   const own = checkpoint.tables.filter(({ source }) => source === undefined);
   const condemned = [key, keyOf(checkpoint), ...own.map(keyOfTable)].find((each) => keys.has(each));
-  if (condemned !== undefined) return `gc is about to delete ${condemned}`;
+  if (condemned === key) return `gc is deleting ${key}, or was interrupted: take another id`;
+  if (condemned !== undefined) {
+    return `gc is deleting ${condemned}, or was interrupted: take a newer checkpoint, or the next that is made`;
+  }
   return new Presence(store, options).problem(checkpoint.tables);
 }

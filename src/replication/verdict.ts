@@ -64,6 +64,29 @@ export function judge(
   };
 }
 
+/**
+ * Condemned keys that are gone and may be forgotten, whoever condemned them: a run that died leaves
+ * its own behind. Nobody can tell it from one that sleeps and deletes them once more when it wakes
+ * up, so only those where that would hit nothing that anybody needs:
+ *
+ *   a table, the hold of a reader   such a key is not written twice
+ *   a checkpoint before `newest`    who puts its manifest once more has slept since before `newest`:
+ *                                   `manifest/latest`, which names `newest` or a later one, does not
+ *                                   go back to it, and a pin of it holds the manifest itself
+ *
+ * The pin of a branch or a restore point stays condemned: people use an id again, and a late delete
+ * would let go of what the new one pins. So does the newest checkpoint, whose key may get another
+ * manifest while the revision stays what it is.
+ */
+export function forgettable(at: Survey, newest: Manifest): string[] {
+  const there = new Set([...at.checkpoints, ...at.pins].map(({ key }) => key));
+  return [...at.condemned.keys.keys()].filter((key) => {
+    if (there.has(key) || at.tables.has(key)) return false;
+    if (tableOfKey(key) !== undefined || isHold(key)) return true;
+    return checkpointOfKey(key) !== undefined && revisionOf(key) < newest.revision;
+  });
+}
+
 /** Key and tag of checkpoints, and of attempts kept out, that nothing speaks for. */
 function goingCheckpoints(
   at: Survey,

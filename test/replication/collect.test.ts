@@ -1,14 +1,21 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { origin, termOf } from "../../src/model/revision.ts";
-import { boundaryKey, branchKey, condemnedKey, latestKey, logKey } from "../../src/object/keys.ts";
+import {
+  boundaryKey,
+  branchKey,
+  checkpointKey,
+  condemnedKey,
+  latestKey,
+  logKey,
+} from "../../src/object/keys.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { ObjectError, type ObjectStore } from "../../src/object/store.ts";
 import { decodeBoundary } from "../../src/replication/boundary.ts";
 import { fork, unfork } from "../../src/replication/branch.ts";
 import { knownTables, publish } from "../../src/replication/checkpoint.ts";
 import { type CollectOptions, collect } from "../../src/replication/collect.ts";
-import { decodeCondemned } from "../../src/replication/condemned.ts";
+import { condemn, decodeCondemned } from "../../src/replication/condemned.ts";
 import type { Manifest, TableRef } from "../../src/replication/manifest.ts";
 import { keyOf, keyOfTable } from "../../src/replication/manifest.ts";
 import { holdCheckpoint } from "../../src/replication/pin.ts";
@@ -200,6 +207,67 @@ test("a reader's hold keeps a checkpoint until it is released or expires", async
   expect(store.keys("points/")).toEqual([]);
 });
 
+/** `store` for somebody who dies at the first delete. */
+function dying(store: ObjectStore): ObjectStore {
+  const die = () => Promise.reject(new ObjectError("unknown", "delete", "", "it died"));
+  return new Proxy(store, {
+    get: (target, name) =>
+      name === "delete" ? die : Reflect.get(target, name, target)?.bind?.(target),
+  });
+}
+
+test("what a run that died has condemned is forgotten once it is gone, and as far as that is safe", async () => {
+  const store = bucketAt({ ms: day });
+  const manifests = await checkpoints(store, 5);
+  const how = { random: new SeededRandom(6), nowMs: day, storeAt: () => store };
+  await fork(store, "x", how);
+  await unfork(store, "x", how);
+  const [first] = manifests.map(keyOf);
+  await holdCheckpoint(store, first ?? "", { ...how, expiresMs: day + hourMs });
+  const later = options({ nowMs: day + 25 * hourMs });
+  await expect(collect(dying(store), later)).rejects.toThrow("it died");
+  const condemned = () => [
+    ...decodeCondemned(store.peek(condemnedKey) ?? Buffer.alloc(0)).keys.keys(),
+  ];
+  const left = condemned();
+  expect(left.map((key) => key.split("/")[0]).toSorted()).toEqual([
+    "branches",
+    "checkpoint",
+    "checkpoint",
+    "points",
+    "sst",
+    "sst",
+  ]);
+  // It is there still: whoever died may yet delete it.
+  const forked = await fork(store, "y", { ...how, checkpointKey: first ?? "" });
+  expect(forked).toMatchObject({
+    outcome: "unusable",
+    why: expect.stringContaining("a newer check"),
+  });
+  await collect(store, { ...later, random: new SeededRandom(7) });
+  expect(left.filter((key) => store.peek(key) !== undefined)).toEqual([]);
+  expect(condemned().toSorted()).toEqual(left.toSorted());
+  await collect(store, { ...later, random: new SeededRandom(8) });
+  expect(condemned()).toEqual([branchKey("x")]);
+  expect(await fork(store, "x", how)).toMatchObject({
+    outcome: "unusable",
+    why: expect.stringContaining("take another id"),
+  });
+  expect(await fork(store, "z", how)).toMatchObject({ outcome: "pinned" });
+});
+
+test("the key of a checkpoint with the newest revision stays condemned", async () => {
+  const store = bucketAt({ ms: day });
+  await checkpoints(store, 4);
+  const again = checkpointKey(1, 99);
+  await condemn(store, "0".repeat(16), [again], []);
+  await collect(store, options());
+  await collect(store, options());
+  expect([...decodeCondemned(store.peek(condemnedKey) ?? Buffer.alloc(0)).keys.keys()]).toEqual([
+    again,
+  ]);
+});
+
 test("fences and the newest log object stay", async () => {
   const store = bucketAt({ ms: day });
   const header = {
@@ -288,7 +356,7 @@ test("an attempt nobody finishes is given up in the end, and cannot finish then"
     captureOf(3, [contentOf(random)]),
     publishOptions(50, { lockTerm: () => waits }),
   );
-  while (store.keys("sst/").length < 4) await Promise.resolve();
+  while (store.keys("sst/").length < 4) await new Promise(setImmediate);
   const early = await collect(store, options({ nowMs: now.ms + hourMs }));
   expect(early.tables).toEqual([]);
   const late = await collect(store, options({ nowMs: now.ms + 25 * hourMs }));

@@ -14,17 +14,17 @@ import type { Lie, Role } from "./world.ts";
 
 /** Seeds that found them; after a change of the protocol it may be others. */
 export const hints: Readonly<Record<string, number>> = {
-  "a checkpoint does not say what it will use": 11,
-  "a checkpoint does not read what is condemned": 55,
-  "a checkpoint does not look whether its tables are there": 75,
-  "a manifest is put whatever stands there": 5,
-  "a fork does not read what is condemned": 1,
-  "a reader does not read what is condemned": 23,
-  "gc does not condemn": 6,
+  "a checkpoint does not say what it will use": 3,
+  "a checkpoint does not read what is condemned": 32,
+  "a checkpoint does not look whether its tables are there": 1,
+  "a manifest is put whatever stands there": 1,
+  "a fork does not read what is condemned": 12,
+  "a reader does not read what is condemned": 3,
+  "gc does not condemn": 4,
   "gc does not read everything again": 3,
-  "gc does not keep those out whom it gives up": 5,
+  "gc does not keep those out whom it gives up": 1,
   "gc deletes before the boundary moves": 1,
-  "gc does not move manifest/latest first": 91,
+  "gc does not move manifest/latest first": 289,
 };
 
 /** What a process does wrong. */

@@ -3,9 +3,16 @@
  * refers to is there, and so are the fences, and the log from gc/boundary on.
  */
 import { must } from "../../src/lib/assert.ts";
-import { latestKey, logKey } from "../../src/object/keys.ts";
+import {
+  branchPrefix,
+  checkpointOfKey,
+  condemnedKey,
+  latestKey,
+  logKey,
+} from "../../src/object/keys.ts";
 import type { MemoryStore } from "../../src/object/memory.ts";
 import { decodeBoundary } from "../../src/replication/boundary.ts";
+import { decodeCondemned } from "../../src/replication/condemned.ts";
 import {
   decodeLatest,
   decodeManifest,
@@ -101,6 +108,17 @@ export class Truth {
     for (const manifest of manifests) keep(manifest);
     const spare = this.#bucket.keys("db/sst/").find((key) => !needed.has(key));
     if (spare !== undefined) this.break(`nobody needs ${spare}, and it stays`);
+    this.#checkForgotten(Math.max(0, ...manifests.map(({ revision }) => revision)));
+  }
+
+  /** What is gone is not condemned any more, but for what may come again. */
+  #checkForgotten(newestRevision: number): void {
+    const bytes = this.#bucket.peek(`db/${condemnedKey}`);
+    for (const key of bytes ? decodeCondemned(bytes).keys.keys() : []) {
+      if (key.startsWith(branchPrefix) || this.#bucket.peek(`db/${key}`) !== undefined) continue;
+      if ((checkpointOfKey(key)?.revision ?? 0) >= newestRevision) continue;
+      this.break(`${key} is gone and stays condemned`);
+    }
   }
 
   #peek(key: string): Buffer {
