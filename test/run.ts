@@ -40,7 +40,9 @@ for (const argument of process.argv.slice(2)) {
     process.exit(2);
   }
 }
-const suiteMsMax = (environment.T4_TEST_WHOLE === "1" ? 180 : 12) * 60_000;
+/** Suites that run at the same time. */
+const lanes = 2;
+const suiteMsMax = (environment.T4_TEST_WHOLE === "1" ? 180 : 15) * 60_000;
 
 try {
   process.exit(await main());
@@ -51,6 +53,7 @@ try {
 
 async function main(): Promise<number> {
   const suites = suitesOf(await Array.fromAsync(new Glob("test/**/*.test.ts").scan(".")));
+  fs.mkdirSync(results, { recursive: true });
   const all = ["lint", ...suites.keys()];
   const unknown = wanted.filter((name) => !all.includes(name));
   if (unknown.length > 0) {
@@ -62,13 +65,17 @@ async function main(): Promise<number> {
   const left: string[] = [];
   const obstacle = provideS3(say);
   let total: Outcome = { passed: 0, failed: 0 };
-  for (const name of chosen) {
-    const [files, out] = split(suites.get(name), obstacle !== undefined);
-    left.push(...out);
-    const outcome = files === undefined ? await lint() : await runSuite(name, files);
-    total = { passed: total.passed + outcome.passed, failed: total.failed + outcome.failed };
-    if (outcome.failed > 0) failures.push(`${name} (${outcome.failed})`);
-  }
+  const waiting = longestFirst(chosen);
+  const lane = async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const [files, out] = split(suites.get(name), obstacle !== undefined);
+      left.push(...out);
+      const outcome = files === undefined ? await lint() : await runSuite(name, files);
+      total = { passed: total.passed + outcome.passed, failed: total.failed + outcome.failed };
+      if (outcome.failed > 0) failures.push(`${name} (${outcome.failed})`);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
   if (failures.length > 0) say(`failed: ${failures.join(", ")}`);
   if (left.length > 0) {
     const way = "T4_TEST_S3_ENDPOINT can name one (test/setup/s3.ts)";
@@ -77,6 +84,12 @@ async function main(): Promise<number> {
   }
   say(`${total.passed} passed, ${total.failed} failed`);
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
+}
+
+/** Suites that take long begin first, so that none is left over at the end. */
+function longestFirst(names: readonly string[]): string[] {
+  const long = ["e2e", "member", "compat"].filter((name) => names.includes(name));
+  return [...long, ...names.filter((name) => !long.includes(name))];
 }
 
 /** The files to be run, and those that are left out where there is no S3 server. */
@@ -91,19 +104,16 @@ function split(
 
 /** What suites need. */
 async function prepare(): Promise<void> {
-  fs.mkdirSync(results, { recursive: true });
   provideEtcd(say);
   await command([process.execPath, "build.ts"]);
 }
 
 async function lint(): Promise<Outcome> {
-  say("\n--- lint ---");
   let failed = 0;
   for (const check of checks) {
-    const line = [process.execPath, "x", "--bun", ...check];
-    const child = Bun.spawn(line, { stdio: ["ignore", "inherit", "inherit"] });
-    if ((await child.exited) === 0) continue;
-    say(`${check.join(" ")} ended with ${child.signalCode ?? child.exitCode}`);
+    const exit = await run(check[0], [process.execPath, "x", "--bun", ...check], suiteMsMax);
+    if (exit === 0) continue;
+    say(`${check.join(" ")} ended with ${exit}`);
     failed++;
   }
   return { passed: checks.length - failed, failed };
@@ -121,19 +131,33 @@ function suitesOf(files: string[]): Map<string, string[]> {
 }
 
 async function runSuite(name: string, files: string[]): Promise<Outcome> {
-  say(`\n--- ${name} ---`);
   const report = `${results}/${name}.xml`;
   fs.rmSync(report, { force: true });
   const paths = files.map((file) => `./${file}`);
-  const child = Bun.spawn(
-    [process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`, ...paths],
-    { env: environment, stdio: ["ignore", "inherit", "inherit"], timeout: suiteMsMax },
-  );
-  const exitCode = await child.exited;
+  const line = ["test", "--reporter=junit", `--reporter-outfile=${report}`, ...paths];
+  const exit = await run(name, [process.execPath, ...line], suiteMsMax);
   const outcome = countsOf(report, files);
-  if (exitCode === 0 || outcome.failed > 0) return outcome;
-  say(`${name}: ended with ${child.signalCode ?? exitCode}`);
+  if (exit === 0 || outcome.failed > 0) return outcome;
+  say(`${name}: ended with ${exit}`);
   return { passed: outcome.passed, failed: 1 };
+}
+
+/** Runs a command, and says under `title` all that it said once it has ended; how it ended. */
+async function run(title: string, line: string[], msMax: number): Promise<number | string | null> {
+  say(`... ${title}`);
+  const log = `${results}/${title}.log`;
+  const descriptor = fs.openSync(log, "w");
+  const started = performance.now();
+  const child = Bun.spawn(line, {
+    env: environment,
+    stdio: ["ignore", descriptor, descriptor],
+    timeout: msMax,
+  });
+  await child.exited;
+  fs.closeSync(descriptor);
+  const seconds = Math.round((performance.now() - started) / 1000);
+  say(`\n--- ${title}, ${seconds} s ---\n${fs.readFileSync(log, "utf8")}`);
+  return child.signalCode ?? child.exitCode;
 }
 
 /** What Bun's JUnit report counts. A file that is not in it did not get as far as a test. */
