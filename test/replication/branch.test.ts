@@ -117,6 +117,19 @@ test("a fork of a checkpoint that is not whole, or about to go, leaves no pin", 
   expect(await unfork(source, "x", options)).toBe(false);
 });
 
+test("a fork looks at the sizes of tables, not into them: that is verify's", async () => {
+  const { options, storeAt } = bucket();
+  const source = storeAt("db");
+  const manifest = await published(source, captureOf(1, [contentOf(random)]), publishOptions(1));
+  const [key = ""] = manifest.tables.map(keyOfTable);
+  const bytes = Buffer.from((await source.get(key))?.bytes ?? "");
+  await source.put(key, bytes.subarray(1));
+  expect(await fork(source, "x", options)).toMatchObject({ outcome: "unusable" });
+  bytes.writeUInt8(bytes.readUInt8(0) ^ 1, 0);
+  await source.put(key, bytes);
+  expect(await fork(source, "x", options)).toMatchObject({ outcome: "pinned" });
+});
+
 test("an id can be forked again after it was let go", async () => {
   const { options, storeAt } = bucket();
   const source = storeAt("db");
