@@ -1,4 +1,5 @@
 /** The figures for people: on the terminal, and as the page docs/benchmarks.md. */
+import { causes } from "./causes.ts";
 import { median } from "./drive.ts";
 import type { Machine } from "./machine.ts";
 import { advantage, type Row, type Sheet, type Unit } from "./sheet.ts";
@@ -74,6 +75,16 @@ export function textOf({ sheet, targets }: Report): string {
   ].join("\n");
 }
 
+/** The targets that are missed, and why. */
+function missedOf(targets: readonly Target[]): string[] {
+  return targets
+    .filter(({ isMet }) => !isMet)
+    .flatMap(({ name }) => {
+      const [, cause] = Object.entries(causes).find(([begin]) => name.startsWith(begin)) ?? [];
+      return cause === undefined ? [] : [wrapped(`Missed: ${name}. ${cause}`)];
+    });
+}
+
 /** For docs/benchmarks.md. */
 export function markdownOf(report: Report): string {
   const { command, date, rounds, sheet, suites, targets, versions } = report;
@@ -92,7 +103,7 @@ export function markdownOf(report: Report): string {
         "faster, or smaller. Machines and moments differ, so the ratios tell more than the rates.",
     ),
     machineText(report.machine),
-    ...(targets.length === 0 ? [] : ["## Targets", targetTable(targets)]),
+    ...(targets.length === 0 ? [] : ["## Targets", targetTable(targets), ...missedOf(targets)]),
     ...sections,
   ].join("\n\n")}\n`;
 }
