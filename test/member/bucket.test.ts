@@ -138,6 +138,17 @@ test("a disk that alone had writes is not replaced by an older bucket", async ()
   await expect(opening).rejects.toThrow("t4 recover --accept-loss");
 });
 
+test("an old copy of a disk that alone has writes does not lead where the bucket has more", async () => {
+  const bucket = new MemoryStore();
+  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
+  await fill(first, 0, 5);
+  const old = first.disk.copy();
+  await fill(first, 5, 10);
+  await close(first);
+  const opening = openWithBucket({ bucket, disk: old, options: asynchronous, seed: 2 });
+  await expect(opening).rejects.toThrow("should hold everything");
+});
+
 test("the mode is changed at a start, and nothing is lost by it", async () => {
   const bucket = new MemoryStore();
   let rig = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
