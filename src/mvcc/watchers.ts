@@ -49,6 +49,9 @@ export interface Slice {
   readonly revisions: number;
 }
 
+/** Rows of history between two looks at the clock: a few changes leave in one response. */
+const rowsBetweenLooks = 32;
+
 export class Watchers {
   readonly #store: WatchedStore;
   readonly #limits: WatchLimits;
@@ -201,6 +204,7 @@ export class Watchers {
     const touched = new Set<Watcher>();
     let current = from - 1;
     let scanned = 0;
+    let lookedAt = 0;
     let matched = 0;
     const finished = this.#store.history(from, (revision, sub, key) => {
       if (revision !== current) {
@@ -211,7 +215,11 @@ export class Watchers {
           touched.delete(watcher);
           watcher.onReady();
         }
-        if (scanned >= this.#limits.sliceRowsMax || enough()) return false;
+        if (scanned >= this.#limits.sliceRowsMax) return false;
+        if (scanned - lookedAt >= rowsBetweenLooks) {
+          if (enough()) return false;
+          lookedAt = scanned;
+        }
         current = revision;
       }
       scanned++;
