@@ -42,6 +42,8 @@ for (const argument of process.argv.slice(2)) {
 }
 /** Suites that run at the same time. */
 const lanes = 2;
+/** A test that has not ended by then hangs; those that take longer say so themselves. */
+const testMsMax = 120_000;
 const suiteMsMax = (environment.T4_TEST_WHOLE === "1" ? 180 : 15) * 60_000;
 
 try {
@@ -134,7 +136,13 @@ async function runSuite(name: string, files: string[]): Promise<Outcome> {
   const report = `${results}/${name}.xml`;
   fs.rmSync(report, { force: true });
   const paths = files.map((file) => `./${file}`);
-  const line = ["test", "--reporter=junit", `--reporter-outfile=${report}`, ...paths];
+  const line = [
+    "test",
+    `--timeout=${testMsMax}`,
+    "--reporter=junit",
+    `--reporter-outfile=${report}`,
+    ...paths,
+  ];
   const exit = await run(name, [process.execPath, ...line], suiteMsMax);
   const outcome = countsOf(report, files);
   if (exit === 0 || outcome.failed > 0) return outcome;
