@@ -218,6 +218,11 @@ export async function pinKeys(
   return keys;
 }
 
+/** Why a pin under a condemned `key` does not stay, and what to do. */
+export function beingDeleted(key: string): string {
+  return `gc is deleting ${key}, or was interrupted: take another id`;
+}
+
 /** Steps 3 and 4: what speaks against it. */
 async function problemOf(
   store: ObjectStore,
@@ -228,7 +233,7 @@ async function problemOf(
   const { keys } = await readCondemned(store, options);
   const own = checkpoint.tables.filter(({ source }) => source === undefined);
   const condemned = [key, keyOf(checkpoint), ...own.map(keyOfTable)].find((each) => keys.has(each));
-  if (condemned === key) return `gc is deleting ${key}, or was interrupted: take another id`;
+  if (condemned === key) return beingDeleted(key);
   if (condemned !== undefined) {
     return `gc is deleting ${condemned}, or was interrupted: take a newer checkpoint, or the next that is made`;
   }

@@ -23,6 +23,7 @@ import {
   type StoredObject,
 } from "../object/store.ts";
 import { isPinId } from "./branch.ts";
+import { readCondemned } from "./condemned.ts";
 import {
   decodeLatest,
   decodeManifest,
@@ -32,6 +33,7 @@ import {
   nonceOf,
 } from "./manifest.ts";
 import {
+  beingDeleted,
   type FoundPin,
   isActive,
   isHold,
@@ -54,7 +56,7 @@ export type PointPinned =
   | { readonly outcome: "noVersions" }
   /** There was no checkpoint at that moment. */
   | { readonly outcome: "noCheckpoint" }
-  /** A version that it needs is gone. */
+  /** A version that it needs is gone, or gc is deleting what had this id before. */
   | { readonly outcome: "unusable"; readonly why: string };
 
 /**
@@ -87,7 +89,12 @@ export async function pinPoint(
   };
   const pin: Pin = { checkpoint, point, createdMs: nowMs, nonce: nonceOf(random) };
   const written = await putPin(store, key, pin, there?.tag, options);
-  return written === undefined ? { outcome: "taken" } : { outcome: "pinned", pin: written };
+  if (written === undefined) return { outcome: "taken" };
+  // What it needs are versions, which gc never deletes; the point itself may be on gc's list.
+  const { keys } = await readCondemned(store, options);
+  if (!keys.has(key)) return { outcome: "pinned", pin: written };
+  await releasePin(store, written, options);
+  return { outcome: "unusable", why: beingDeleted(key) };
 }
 
 /** The restore point `id`; undefined when there is none. CorruptionError, ForeignError, ObjectError. */

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
-import { logKey } from "../../src/object/keys.ts";
+import { logKey, pointKey } from "../../src/object/keys.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { listAll, type ObjectStore } from "../../src/object/store.ts";
 import { publish } from "../../src/replication/checkpoint.ts";
@@ -88,6 +88,34 @@ test("a point keeps its checkpoint from gc until it is let go", async () => {
   expect(await releasePoint(store, "x", { random, nowMs: now.ms })).toBe(true);
   expect(await releasePoint(store, "x", { random, nowMs: now.ms })).toBe(false);
   expect((await gc()).checkpoints).toHaveLength(1);
+});
+
+test("a point that takes the id of one that gc is deleting is refused", async () => {
+  const { now, store } = await bucketOf(2);
+  const options = { random, nowMs: now.ms };
+  expect((await pinPoint(store, "x", options)).outcome).toBe("pinned");
+  expect(await releasePoint(store, "x", options)).toBe(true);
+  now.ms += 24 * 3_600_000;
+  let outcome: string | undefined;
+  const paused: ObjectStore = {
+    ...methodsOf(store),
+    delete: async (key) => {
+      if (key === pointKey("x")) outcome = (await pinPoint(store, "x", options)).outcome;
+      await store.delete(key);
+    },
+  };
+  await collect(paused, {
+    random,
+    nowMs: now.ms,
+    retention: { keep: 1 },
+    graceMs: 0,
+    attemptMsMax: 1e9,
+    parallel: 1,
+  });
+  expect(outcome).toBe("unusable");
+  expect(await readPoint(store, "x")).toBeUndefined();
+  expect((await pinPoint(store, "x", options)).outcome).toBe("pinned");
+  expect(await readPoint(store, "x")).toBeDefined();
 });
 
 test("there is no point before the first checkpoint, twice, or without versions", async () => {
