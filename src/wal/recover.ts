@@ -8,7 +8,8 @@
  *      an earlier start is written to again, and nothing that was read is lost after all: where an
  *      fsync had failed, the page cache may hold what the disk does not.
  *   4. Only then remove what step 3 and earlier copies have replaced. That it goes need not be
- *      durable: step 1 knows it when it comes back.
+ *      durable: step 1 knows it when it comes back. What lies beyond the given end goes durably: it
+ *      would be read in the place of what is written from now on.
  */
 import { crc32 } from "../lib/checksum.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -76,6 +77,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     for (const { name } of [...replaced, last, ...replay.beyond]) {
       disk.remove(`${directory}/${name}`);
     }
+    if (replay.beyond.length > 0) await durably(file, disk.syncDirectory(directory));
     const { position, wallMs } = replay;
     const { salt } = last;
     return { segments: [...replay.sealed, segment], file, salt, position, wallMs, opening };
@@ -149,6 +151,16 @@ async function makeActive(
     throw error;
   }
   return { file, segment: { ...name, bytes: scan?.offset ?? framesAt } };
+}
+
+/** Waits for `synced`; closes `file` when it fails. */
+async function durably(file: DiskFile, synced: Promise<void>): Promise<void> {
+  try {
+    await synced;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
 }
 
 /** Copies the frames that `scan` found whole, salt and all, if they still are what it read. */

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { must } from "../../src/lib/assert.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
+import { SeededRandom } from "../../src/lib/random.ts";
 import { indexOf, origin, termOf } from "../../src/model/revision.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
@@ -9,9 +10,11 @@ import {
   append,
   directory,
   diskWith,
+  entryOf,
   filesOf,
   nameOf,
   openLog,
+  print,
   severalSegments,
   smallLimits,
 } from "./logbook.ts";
@@ -33,6 +36,19 @@ test("a hole in what the tables hold anyway is no hole", async () => {
   disk.remove(`${directory}/${nameOf(5, 1)}`);
   const { replayed } = await openLog(disk.processCrash(), { applied });
   expect(replayed).toHaveLength(1);
+});
+
+test("what a start has given up does not come back with a power loss", async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { disk } = await severalSegments();
+    const restarted = disk.processCrash();
+    const { log } = await openLog(restarted, { end: indexOf(10) });
+    await append(log, value(1));
+    const { replayed } = await openLog(restarted.powerLoss(new SeededRandom(seed)));
+    expect(replayed.map(print)).toEqual(
+      [...Array(10).fill(value(300)), value(1)].map((bytes, at) => print(entryOf(at + 1, bytes))),
+    );
+  }
 });
 
 test("no file of an earlier start is appended to", async () => {
