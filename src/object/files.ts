@@ -8,13 +8,8 @@ import type { Clock } from "../lib/clock.ts";
 import { DiskError, type DiskLock, splitPath } from "../lib/disk.ts";
 import { lockDescriptor, PosixDisk, syncDescriptor } from "../lib/posix.ts";
 import type { Random } from "../lib/random.ts";
-import {
-  type CallOptions,
-  checkKey,
-  checkSignal,
-  ObjectError,
-  type ObjectErrorKind,
-} from "./store.ts";
+import { codeOf, isAbsence, objectErrorOf, statOf, succeeds } from "./errno.ts";
+import { type CallOptions, checkKey, checkSignal, ObjectError } from "./store.ts";
 
 /** In the root: the lock, and the files that are being written. No key begins with it. */
 export const ownName = ".t4";
@@ -51,6 +46,8 @@ export class Files {
   readonly #durable = new Map<string, string>();
   /** Resolves when the calls of this process that came before have left the lock. */
   #turn: Promise<void> = Promise.resolve();
+  /** Keys whose names are being changed, until that is durable. */
+  readonly #settling = new Map<string, Promise<unknown>>();
   #preparation: Promise<void> | undefined;
   #isPrepared = false;
   /** Set once a directory could not be synced: nobody knows then what is durable. */
@@ -79,8 +76,18 @@ export class Files {
     }
   }
 
-  /** The whole content of a key; undefined when there is none. */
+  /**
+   * The whole content of a key; undefined when there is none. What this process is putting there is
+   * told once it is durable: a write may have been given up, and be read to learn what became of it.
+   */
   async read(call: Call): Promise<Buffer | undefined> {
+    const bytes = await this.#content(call);
+    await this.#settling.get(call.key);
+    if (this.#failed !== undefined) throw this.#failure(call);
+    return bytes;
+  }
+
+  async #content(call: Call): Promise<Buffer | undefined> {
     const path = this.#pathOf(call.key);
     let file: FileHandle;
     try {
@@ -107,11 +114,13 @@ export class Files {
   /** Gives `bytes` the name `key` if nothing has it; false when something has. */
   async link(call: Call, bytes: Uint8Array): Promise<boolean> {
     await this.#prepare(call);
-    if (await this.#isTaken(call)) return false;
-    return await this.#place(call, bytes, async (from, to) => {
-      const isNew = await succeeds(fs.link(from, to), "EEXIST");
+    if (await this.#isTaken(call)) {
       // What others are told of this name is durable, whoever gave it.
-      await this.#syncNames(call, to);
+      await this.#syncNames(call);
+      return false;
+    }
+    return await this.#place(call, bytes, async (from, to) => {
+      const isNew = await this.#settled(call, () => succeeds(fs.link(from, to), "EEXIST"));
       if (isNew || (await this.#isTaken(call))) return isNew;
       throw new ObjectError("conflict", call.operation, call.key, "it was deleted just now");
     });
@@ -123,8 +132,7 @@ export class Files {
     return await this.#place(call, bytes, (from, to) =>
       this.#exclusively(call, async () => {
         if (!(await holds())) return false;
-        await fs.rename(from, to);
-        await this.#syncNames(call, to);
+        await this.#settled(call, () => fs.rename(from, to));
         return true;
       }),
     );
@@ -136,7 +144,7 @@ export class Files {
     await this.#prepare(call);
     const path = this.#pathOf(call.key);
     await this.#exclusively(call, async () => {
-      if (await succeeds(fs.unlink(path), "ENOENT")) await this.#syncNames(call, path);
+      if (await succeeds(fs.unlink(path), "ENOENT")) await this.#syncNames(call);
     });
     for (let at = splitPath(path).directory; at !== this.#root; at = splitPath(at).directory) {
       if (!(await succeeds(fs.rmdir(at), "ENOTEMPTY", "EEXIST", "ENOENT"))) return;
@@ -168,7 +176,7 @@ export class Files {
       let file: FileHandle | undefined;
       try {
         file = await this.#write(from, bytes);
-        await this.#ensureDirectory(splitPath(to).directory);
+        await this.#ensureDirectory(call, splitPath(to).directory);
         checkSignal(call.operation, call.key, call.options);
         return await move(from, to);
       } catch (error) {
@@ -195,15 +203,43 @@ export class Files {
     }
   }
 
-  /** Makes the names on the way to `path` durable, after one in its directory has changed. */
-  async #syncNames(call: Call, path: string): Promise<void> {
-    const { directory } = splitPath(path);
+  /** Changes what stands under a key, and makes it durable; whoever reads the key waits for that. */
+  async #settled<T>(call: Call, change: () => Promise<T>): Promise<T> {
+    const before = this.#settling.get(call.key);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const all = Promise.all([before, promise]);
+    this.#settling.set(call.key, all);
     try {
-      await this.#disk.syncDirectory(directory);
-      await this.#ensureDirectory(directory);
+      const changed = await change();
+      await this.#syncNames(call);
+      return changed;
+    } finally {
+      resolve();
+      if (this.#settling.get(call.key) === all) this.#settling.delete(call.key);
+    }
+  }
+
+  /** Makes the names on the way to a key durable, after one in its directory has changed. */
+  async #syncNames(call: Call): Promise<void> {
+    const { directory } = splitPath(this.#pathOf(call.key));
+    try {
+      await this.#syncDirectory(call, directory);
+      await this.#ensureDirectory(call, directory);
     } catch (error) {
       // It has been removed since: what was in it was deleted.
-      if (codeOf(error) === "ENOENT") return;
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
+  }
+
+  /**
+   * Makes the names in a directory durable. Where that fails nothing is believed any more: the next
+   * sync might succeed without having written what this one should have.
+   */
+  async #syncDirectory(call: Call, path: string): Promise<void> {
+    try {
+      await this.#disk.syncDirectory(path);
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") throw error;
       this.#failed ??= error;
       throw this.#failure(call);
     }
@@ -216,16 +252,16 @@ log, then start again`;
   }
 
   /** Makes a directory and its parents; resolves when the names of all of them are durable. */
-  async #ensureDirectory(path: string): Promise<void> {
+  async #ensureDirectory(call: Call, path: string): Promise<void> {
     if (path === this.#root) return;
     const parent = splitPath(path).directory;
-    await this.#ensureDirectory(parent);
+    await this.#ensureDirectory(call, parent);
     if ((await statOf(path)) === undefined) {
       await succeeds(fs.mkdir(path, { mode: 0o700 }), "EEXIST");
     }
     const identity = await directoryIdentity(path);
     if (this.#durable.get(path) === identity) return;
-    await this.#disk.syncDirectory(parent);
+    await this.#syncDirectory(call, parent);
     if (this.#durable.size >= knownMax) this.#durable.clear();
     this.#durable.set(path, identity);
   }
@@ -264,9 +300,9 @@ log, then start again`;
       const why = `there is no directory ${parent} to make ${this.#root} in`;
       throw new ObjectError("noBucket", call.operation, call.key, why);
     }
-    if (await succeeds(fs.mkdir(this.#root, { mode: 0o700 }), "EEXIST")) {
-      await this.#disk.syncDirectory(parent);
-    }
+    await succeeds(fs.mkdir(this.#root, { mode: 0o700 }), "EEXIST");
+    // Whoever made it may have died before this.
+    await this.#syncDirectory(call, parent);
     await succeeds(fs.mkdir(this.#own, { mode: 0o700 }), "EEXIST");
     for (const name of await fs.readdir(this.#own)) {
       if (name !== lockName) await removeLeftover(`${this.#own}/${name}`);
@@ -328,55 +364,4 @@ async function directoryIdentity(path: string): Promise<string> {
   const stats = await fs.lstat(path, { bigint: true });
   if (stats.isDirectory()) return `${stats.ino}.${stats.birthtimeNs}`;
   throw new DiskError(stats.isSymbolicLink() ? "ELOOP" : "ENOTDIR", "enter", path);
-}
-
-async function statOf(path: string): Promise<Stats | undefined> {
-  try {
-    return await fs.lstat(path);
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
-  }
-}
-
-/** False when the call failed with one of `codes`, which the caller expects. */
-async function succeeds(call: Promise<unknown>, ...codes: string[]): Promise<boolean> {
-  try {
-    await call;
-    return true;
-  } catch (error) {
-    if (codes.includes(codeOf(error) ?? "")) return false;
-    throw error;
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  const { code } = error as { code?: unknown };
-  return typeof code === "string" ? code : undefined;
-}
-
-/** Nothing has this name, or a part of it is a file. */
-function isAbsence(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === "ENOENT" || code === "ENOTDIR";
-}
-
-const kinds: Readonly<Record<string, ObjectErrorKind>> = {
-  EACCES: "denied",
-  EDQUOT: "full",
-  EISDIR: "invalid",
-  ELOOP: "invalid",
-  ENAMETOOLONG: "invalid",
-  ENOSPC: "full",
-  ENOTDIR: "invalid",
-  EPERM: "denied",
-  EROFS: "denied",
-};
-
-function objectErrorOf(error: unknown, { key, operation }: Call, path: string): unknown {
-  const code = codeOf(error);
-  if (error instanceof ObjectError || code === undefined) return error;
-  const told =
-    error instanceof DiskError ? error : new DiskError(code, operation, path, { cause: error });
-  return new ObjectError(kinds[code] ?? "unknown", operation, key, told.message, { cause: error });
 }

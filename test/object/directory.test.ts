@@ -1,7 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import fs from "node:fs";
 import { SystemClock } from "../../src/lib/clock.ts";
-import { lockDescriptor } from "../../src/lib/posix.ts";
+import { DiskError } from "../../src/lib/disk.ts";
+import { lockDescriptor, PosixDisk } from "../../src/lib/posix.ts";
 import { SystemRandom } from "../../src/lib/random.ts";
 import { DirectoryStore } from "../../src/object/directory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
@@ -32,6 +33,92 @@ objectContract(
   },
   { keysMany: 303 },
 );
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await environment.clock.sleep(1);
+}
+
+/** Syncs of directories that wait, in order, once `hold` is called. */
+function heldSyncs() {
+  const held: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  const real = PosixDisk.prototype.syncDirectory;
+  const spy = spyOn(PosixDisk.prototype, "syncDirectory");
+  return {
+    held,
+    hold: () => {
+      spy.mockImplementation(() => {
+        const { promise, reject, resolve } = Promise.withResolvers<void>();
+        held.push({ resolve, reject });
+        return promise;
+      });
+    },
+    count: () => spy.mock.calls.length,
+    release: () => {
+      spy.mockImplementation(real);
+      for (const { resolve } of held.splice(0)) resolve();
+    },
+    [Symbol.dispose]: () => spy.mockRestore(),
+  };
+}
+
+test.each(["put_if_absent", "put_if_match", "put"] as const)(
+  "what %s writes is read once it is durable",
+  async (operation) => {
+    using directory = temporaryDirectory();
+    using syncs = heldSyncs();
+    const store = open(directory.path);
+    const tag = await store.put("a/x", Buffer.from("old"));
+    const key = operation === "put_if_absent" ? "a/y" : "a/x";
+    const bytes = Buffer.from("new");
+    syncs.hold();
+    const writes = {
+      put: () => store.put(key, bytes),
+      put_if_absent: () => store.putIfAbsent(key, bytes),
+      put_if_match: () => store.putIfMatch(key, bytes, tag),
+    };
+    const written = writes[operation]();
+    await until(() => syncs.held.length > 0);
+    expect(fs.readFileSync(`${directory.path}/${key}`, "utf8")).toBe("new");
+    let isRead = false;
+    const read = store.get(key).then((object) => {
+      isRead = true;
+      return object?.bytes.toString();
+    });
+    // Another key's read is a round trip to the file system: time enough for that one.
+    for (let at = 0; at < 20; at++) await store.get("b");
+    expect(isRead).toBe(false);
+    syncs.release();
+    expect(await read).toBe("new");
+    expect(await written).toBeDefined();
+  },
+);
+
+test("who is refused a name knows that it is durable", async () => {
+  using directory = temporaryDirectory();
+  using syncs = heldSyncs();
+  const store = open(directory.path);
+  await store.put("a/x", Buffer.from("x"));
+  const other = open(directory.path);
+  await other.put("a/y", Buffer.from("y"));
+  const before = syncs.count();
+  expect(await other.putIfAbsent("a/x", Buffer.from("z"))).toBeUndefined();
+  expect(syncs.count()).toBeGreaterThan(before);
+});
+
+test("after a directory could not be synced nothing is believed, whichever it was", async () => {
+  using directory = temporaryDirectory();
+  using syncs = heldSyncs();
+  const store = open(directory.path);
+  await store.put("x", Buffer.from("x"));
+  syncs.hold();
+  const written = kindOf(store.put("new/directory/x", Buffer.from("x")));
+  await until(() => syncs.held.length > 0);
+  syncs.held.shift()?.reject(new DiskError("EIO", "sync directory", directory.path));
+  syncs.release();
+  expect(await written).toBe("unknown");
+  expect(await kindOf(store.get("x"))).toBe("unknown");
+  expect((await open(directory.path).get("x"))?.bytes.toString()).toBe("x");
+});
 
 test("processes that share a directory win each key once and lose no update", async () => {
   using directory = temporaryDirectory();
