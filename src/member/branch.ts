@@ -17,7 +17,7 @@ import type { BranchPoint, BucketOptions, RecoverOptions } from "./rooms.ts";
  */
 export async function beginBranch(
   { clock, random }: Pick<RecoverOptions, "clock" | "random">,
-  { store, storeAt }: BucketOptions,
+  { store, storeAt }: Pick<BucketOptions, "store" | "storeAt">,
   { checkpointKey, prefix, sourcePrefix }: BranchPoint,
 ): Promise<void> {
   const source = storeAt(sourcePrefix);

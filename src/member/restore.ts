@@ -3,10 +3,12 @@ import { CorruptionError } from "../lib/corruption.ts";
 import { Installation } from "../lsm/install.ts";
 import { readPosition } from "../lsm/manifest.ts";
 import { origin, type Position } from "../model/revision.ts";
-import { checkpointPrefix } from "../object/keys.ts";
+import { checkpointPrefix, logKey } from "../object/keys.ts";
+import type { ObjectStore } from "../object/store.ts";
 import { readBoundary } from "../replication/boundary.ts";
 import { keyOf, keyOfTable, type Manifest } from "../replication/manifest.ts";
-import { download, restoreNewest } from "../replication/restore.ts";
+import { decodeLogObject } from "../replication/record.ts";
+import { download, restoreNewest, type Skipped } from "../replication/restore.ts";
 import type { Checkpoint } from "./commit.ts";
 import type { DataDirectory } from "./directory.ts";
 import { type BucketOptions, positionOf, type RecoverOptions } from "./rooms.ts";
@@ -43,10 +45,27 @@ export async function restoreTables(
     return manifest;
   }
   const { index } = await readBoundary(store);
-  if (index === 0) return undefined;
+  const before = index > 0 || skipped.length === 0 ? index : await entryBefore(store, directory);
+  if (before === 0) return undefined;
+  throw noneIsWhole(store, skipped, `the log up to entry ${before} is not there`);
+}
+
+/** After which entry the first log object goes on: not 0 where a database began with a checkpoint. */
+async function entryBefore(store: ObjectStore, { identity }: DataDirectory): Promise<number> {
+  const found = await store.get(logKey(1));
+  if (found === undefined) return 0;
+  return decodeLogObject(1, found.bytes, identity.clusterId).base.index;
+}
+
+/** What is said where a database needs a checkpoint, for the reason `because`, and none is whole. */
+export function noneIsWhole(
+  { address }: ObjectStore,
+  skipped: readonly Skipped[],
+  because: string,
+): CorruptionError {
   const reasons = skipped.map(({ key, why }) => `${key}: ${why}`).join("; ") || "there is none";
-  const what = `the log before entry ${index} is gone and no checkpoint is whole (${reasons})`;
-  throw new CorruptionError(`${store.address}${checkpointPrefix}`, 0, what);
+  const what = `${because}, and no checkpoint is whole (${reasons})`;
+  return new CorruptionError(`${address}${checkpointPrefix}`, 0, what);
 }
 
 /** Puts the tables of one checkpoint into the directory. As `restoreTables`. */

@@ -8,13 +8,13 @@ import type { ObjectStore } from "../object/store.ts";
 import type { Head, Observed } from "../replication/lock.ts";
 import { readHead } from "../replication/lock.ts";
 import type { Manifest } from "../replication/manifest.ts";
-import { findCheckpoint, type StoreAt } from "../replication/restore.ts";
+import { type FindOptions, findCheckpoint, type StoreAt } from "../replication/restore.ts";
 import { framesAt } from "../wal/segment.ts";
 import { type Bond, readBond } from "./bond.ts";
 import type { Checkpoint } from "./commit.ts";
 import type { LockedDirectory } from "./directory.ts";
 import type { Facts } from "./plan.ts";
-import { tablesEnd } from "./restore.ts";
+import { noneIsWhole, tablesEnd } from "./restore.ts";
 import type { BranchPoint } from "./rooms.ts";
 
 export interface Sight {
@@ -39,7 +39,7 @@ export function lookAlone(disk: Disk, locked: LockedDirectory): Sight {
   return { facts, bond, observed: undefined, begun: undefined };
 }
 
-/** Looks at directory and bucket. As `lookAlone`, ObjectError. */
+/** Looks at directory and bucket. As `lookAlone`, for the bucket's objects too; ObjectError. */
 export async function look(
   disk: Disk,
   locked: LockedDirectory,
@@ -92,8 +92,18 @@ async function lookAtBucket(store: ObjectStore, storeAt: StoreAt) {
   const isBegun = !hasLog && (await isUsed(store, checkpointPrefix));
   const observed = await readHead(store);
   const cluster = observed?.head.cluster;
-  const begun = isBegun ? (await findCheckpoint(store, { storeAt, cluster })).manifest : undefined;
+  const begun = isBegun ? await firstCheckpoint(store, { storeAt, cluster }) : undefined;
   return { begun, hasLog, observed };
+}
+
+/**
+ * The checkpoint with which a database without a log begins; undefined where an attempt to make one
+ * was cut short. CorruptionError when there is one that is not whole: it is not taken for none.
+ */
+async function firstCheckpoint(store: ObjectStore, options: FindOptions) {
+  const { manifest, skipped } = await findCheckpoint(store, options);
+  if (manifest !== undefined || skipped.length === 0) return manifest;
+  throw noneIsWhole(store, skipped, "the database begins with a checkpoint");
 }
 
 async function isUsed(store: ObjectStore, prefix: string): Promise<boolean> {

@@ -1,12 +1,13 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
+import { beginBranch } from "../../src/member/branch.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
 import { fork } from "../../src/replication/branch.ts";
 import { keyOf } from "../../src/replication/manifest.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { checkpointed, close, fill, often, openWithBucket } from "./bucket.ts";
-import { pairsOf } from "./rig.ts";
+import { optionsFor, pairsOf } from "./rig.ts";
 
 test("a branch begins with a checkpoint, copies no table, and goes its own way", async () => {
   const bucket = new MemoryStore();
@@ -70,4 +71,52 @@ test("the flags of a branch start no other database", async () => {
     seed: 4,
   });
   expect((await pairsOf(second.member)).length).toBe(10);
+});
+
+/** A bucket with a branch whose first start ended before it had a lock. */
+async function begunBranch() {
+  const bucket = new MemoryStore();
+  const storeAt = (prefix: string) => withPrefix(bucket, prefix);
+  const source = await openWithBucket({ bucket, disk: new SimDisk(), options: often });
+  await fill(source, 0, 10);
+  await checkpointed(source);
+  const forking = { storeAt, nowMs: 0, random: new SeededRandom(9) };
+  const forked = await fork(storeAt("db"), "b1", forking);
+  if (forked.outcome !== "pinned") throw new Error(forked.outcome);
+  const checkpointKey = keyOf(forked.pin.pin.checkpoint);
+  const branch = { sourcePrefix: "db", checkpointKey, prefix: "branch" };
+  const own = { store: storeAt("branch"), storeAt };
+  await beginBranch(optionsFor(new SimDisk()), own, branch);
+  return { bucket, branch, start: { bucket, prefix: "branch", seed: 3 } };
+}
+
+test("a branch whose only checkpoint is damaged does not begin as an empty database", async () => {
+  const { branch, bucket, start } = await begunBranch();
+  const [key = ""] = bucket.keys("branch/checkpoint/");
+  const whole = Buffer.from((await bucket.get(key))?.bytes ?? "");
+  const damaged = Buffer.from(whole);
+  damaged.writeUInt8(damaged.readUInt8(9) ^ 1, 9);
+  await bucket.put(key, damaged);
+  for (const options of [{}, { branch }]) {
+    const opening = openWithBucket({ ...start, disk: new SimDisk(), options });
+    await expect(opening).rejects.toThrow(/\/branch\/checkpoint\/ is damaged .*manifest.json/);
+  }
+  expect(bucket.keys("branch/").filter((each) => !/checkpoint|manifest/.test(each))).toEqual([]);
+  await bucket.put(key, whole);
+  const rig = await openWithBucket({ ...start, disk: new SimDisk() });
+  expect((await pairsOf(rig.member)).length).toBe(10);
+});
+
+test("nor does one whose tables are gone, or that has begun its log", async () => {
+  const { bucket, start } = await begunBranch();
+  const tables = bucket.keys("db/sst/");
+  const contents = await Promise.all(tables.map(async (key) => (await bucket.get(key))?.bytes));
+  for (const key of tables) await bucket.delete(key);
+  const opening = openWithBucket({ ...start, disk: new SimDisk() });
+  await expect(opening).rejects.toThrow(/its table memory:\/db\/sst\/\S+ is not there/);
+  for (const [at, key] of tables.entries()) await bucket.put(key, contents[at] ?? Buffer.alloc(0));
+  await close(await openWithBucket({ ...start, disk: new SimDisk() }));
+  for (const key of tables) await bucket.delete(key);
+  const again = openWithBucket({ ...start, disk: new SimDisk(), seed: 4 });
+  await expect(again).rejects.toThrow(/its table memory:\/db\/sst\/\S+ is not there/);
 });
