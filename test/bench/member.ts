@@ -16,6 +16,7 @@ import { defaultSettings } from "../../src/member/limits.ts";
 import { Member, type MemberOptions } from "../../src/member/member.ts";
 import type { KeyRange } from "../../src/model/range.ts";
 import { Refusal } from "../../src/model/refusal.ts";
+import { wholeQuery } from "../support/query.ts";
 import { type Driven, drive } from "./drive.ts";
 import { keyEnd, keyOf, keyPrefix, shuffled, valueFor } from "./keys.ts";
 import { diskBytes, residentBytes, tell } from "./process.ts";
@@ -174,21 +175,7 @@ async function reopen({ directory, keys }: PhaseOptions): Promise<ReopenFigures>
 
 /** Reads a range; the whole of it. */
 export async function rangeOf(member: Member, range: KeyRange) {
-  const reply = await member.range({
-    kind: "range",
-    range,
-    limit: 0,
-    revision: 0,
-    sortOrder: "none",
-    sortTarget: "key",
-    serializable: false,
-    keysOnly: false,
-    countOnly: false,
-    minModRevision: 0,
-    maxModRevision: 0,
-    minCreateRevision: 0,
-    maxCreateRevision: 0,
-  });
+  const reply = await member.range(wholeQuery(range));
   if (reply instanceof Refusal) throw new Error(`the range was refused: ${reply.kind}`);
   return reply;
 }

@@ -12,6 +12,7 @@ import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { type Fault, FaultyStore } from "../sim/store.ts";
 import { say } from "../support/effort.ts";
+import { wholeQuery } from "../support/query.ts";
 import { type BucketGiven, bucketOptions, noCauses, openWithBucket } from "./bucket.ts";
 import { copyOf, Ledger, revive } from "./fall.ts";
 import { gist, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
@@ -102,21 +103,7 @@ for (const fault of ["held", "timeout", "throttled"] as const) {
   });
 }
 
-const all = {
-  kind: "range",
-  range: { key: "\0", end: "\0" },
-  limit: 0,
-  revision: 0,
-  sortOrder: "none",
-  sortTarget: "key",
-  serializable: false,
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-} as const;
+const all = wholeQuery({ key: "\0", end: "\0" });
 
 test("what waits for a bucket is bounded", async () => {
   const outage = new Outage();

@@ -132,25 +132,6 @@ export function pairsAt(model: Model, range: KeyRange, revision: number): ModelP
     .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-/** A read of all there is of a range. */
-export function wholeQuery(range: KeyRange, revision: number): RangeQuery {
-  return {
-    kind: "range",
-    range,
-    limit: 0,
-    revision,
-    sortOrder: "none",
-    sortTarget: "key",
-    serializable: false,
-    keysOnly: false,
-    countOnly: false,
-    minModRevision: 0,
-    maxModRevision: 0,
-    minCreateRevision: 0,
-    maxCreateRevision: 0,
-  };
-}
-
 function makesEntry({ kind }: Command, reply: ModelReply, advanced: boolean): boolean {
   if (typeof reply === "string") return false;
   return advanced || kind === "grant" || kind === "revoke" || kind === "compact";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { Refusal } from "../../src/model/refusal.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
-import { wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
 import { Gate, gist, openMember, pairsOf, putOf, until, whilePassing } from "./rig.ts";
 
 const everything = { key: "\0", end: "\0" };
@@ -57,7 +57,7 @@ test("a range that is being read is given up, and reads no file that is closed",
   await Promise.all(
     Array.from({ length: 3000 }, (_, at) => member.propose(putOf(`${at}`, "x".repeat(100)))),
   );
-  const read = member.range(wholeQuery(everything, 0));
+  const read = member.range(wholeQuery(everything));
   const closed = member.close();
   expect(await read).toEqual(new Refusal("stopped"));
   await closed;

@@ -11,7 +11,7 @@ import type { ObjectStore } from "../../src/object/store.ts";
 import type { SimClock } from "../sim/clock.ts";
 import type { SimDisk, SimDiskOptions } from "../sim/disk.ts";
 import { FaultyStore } from "../sim/store.ts";
-import { wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
 import { type BucketGiven, bucketOptions } from "./bucket.ts";
 import { putOf, type Rig } from "./rig.ts";
 
@@ -49,7 +49,7 @@ export class Ledger {
 
   /** Whether a member has everything acknowledged, and nothing that nobody asked for. */
   async verify({ clock, member }: Rig): Promise<void> {
-    const reading = member.range(wholeQuery({ key: "\0", end: "\0" }, 0));
+    const reading = member.range(wholeQuery({ key: "\0", end: "\0" }));
     const reply = await passing(clock, reading, () => false);
     if (reply === "dead" || reply instanceof Refusal) throw new Error("a read was refused");
     const found = new Map(reply.kvs.map((pair) => [pair.key, pair.modRevision]));

@@ -19,7 +19,8 @@ import { Commands } from "../mvcc/commands.ts";
 import { plainPair, plainReply } from "../mvcc/rig.ts";
 import type { DiskCall } from "../sim/disk.ts";
 import { SimDisk } from "../sim/disk.ts";
-import { Book, pairsAt, wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
+import { Book, pairsAt } from "./book.ts";
 import { type Fate, type Fortune, Host } from "./host.ts";
 import { Sight } from "./sight.ts";
 

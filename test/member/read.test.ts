@@ -5,7 +5,7 @@ import { AbandonedError, readRange } from "../../src/member/read.ts";
 import { Refusal } from "../../src/model/refusal.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
-import { wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
 import {
   gist,
   openMember,
@@ -63,13 +63,13 @@ test("a large range is read to its end when compaction passes its revision", asy
   const { sliceMsMax } = limits;
   const isClosed = () => false;
   const reading = { clock: pausing, sliceMsMax, signal: undefined, isClosed };
-  const read = readRange(wholeQuery(everything, 0), store, reading);
+  const read = readRange(wholeQuery(everything), store, reading);
   expect(pauses).toBe(1);
   await committer.propose({ kind: "deleteRange", range: everything, previous: false });
   await committer.propose({ kind: "compact", revision: store.revision });
   committer.seal();
   await whilePassing(clock, tree.major());
-  expect(told(await readRange(wholeQuery(everything, 0), store, reading))).toEqual([]);
+  expect(told(await readRange(wholeQuery(everything), store, reading))).toEqual([]);
   pause.resolve();
   expect(told(await read)).toEqual(expected);
   expect(pauses).toBeGreaterThan(2);
@@ -78,9 +78,7 @@ test("a large range is read to its end when compaction passes its revision", asy
 test("what a range holds back from compaction goes when its reader has left", async () => {
   const { clock, disk, member } = await slicingMember();
   const stays = new AbortController();
-  const read = member
-    .range(wholeQuery(everything, 0), stays.signal)
-    .catch((error: unknown) => error);
+  const read = member.range(wholeQuery(everything), stays.signal).catch((error: unknown) => error);
   const pinned = member.revision;
   await member.propose({ kind: "deleteRange", range: everything, previous: false });
   await member.compact(member.revision, false);
@@ -112,8 +110,8 @@ test("a member that failed still answers those who do not ask for proof, until i
   await member.propose(putOf("a", "1"));
   fails = true;
   expect(gist(await member.propose(putOf("a", "2")))).toBe("outcomeUnknown");
-  const stale = { ...wholeQuery(everything, 0), serializable: true };
-  expect(await member.range(wholeQuery(everything, 0))).toEqual(new Refusal("stopped"));
+  const stale = { ...wholeQuery(everything), serializable: true };
+  expect(await member.range(wholeQuery(everything))).toEqual(new Refusal("stopped"));
   expect(await member.range(stale)).toMatchObject({ count: 1 });
   await member.close();
   expect(await member.range(stale)).toEqual(new Refusal("stopped"));

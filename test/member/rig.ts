@@ -13,7 +13,7 @@ import type { RangeReply, Reply } from "../../src/model/reply.ts";
 import { termOf } from "../../src/model/revision.ts";
 import { SimClock } from "../sim/clock.ts";
 import type { SimDisk, SimDiskOptions } from "../sim/disk.ts";
-import { wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
 
 export const dataDirectory = "/data";
 

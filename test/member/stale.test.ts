@@ -11,7 +11,7 @@ import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { FaultyStore } from "../sim/store.ts";
 import { amount, say, seedsUpTo, tryEach } from "../support/effort.ts";
-import { wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
 import { type BucketGiven, bucketOptions, openWithBucket } from "./bucket.ts";
 import { Ledger, liveUntil } from "./fall.ts";
 import { gist, pairsOf, putOf, type Rig, until, whilePassing } from "./rig.ts";
@@ -49,7 +49,7 @@ const readsIfAbsent: TxnCommand = {
   compares: [
     { range: { key: "x", end: "" }, result: "equal", target: { field: "version", operand: 0 } },
   ],
-  success: [wholeQuery({ key: "x", end: "" }, 0)],
+  success: [wholeQuery({ key: "x", end: "" })],
   failure: [putOf("x", "2")],
 };
 

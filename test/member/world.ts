@@ -21,7 +21,7 @@ import { SupersededError } from "../../src/replication/archive.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { chance, type Fault, FaultyStore } from "../sim/store.ts";
-import { wholeQuery } from "./book.ts";
+import { wholeQuery } from "../support/query.ts";
 import { bucketOptions, noCauses } from "./bucket.ts";
 import { putOf } from "./rig.ts";
 
@@ -210,7 +210,7 @@ export class World {
     const before = this.#puts.filter(({ revision }) => revision !== undefined);
     let reply: Awaited<ReturnType<Member["range"]>> | undefined;
     try {
-      const reading = process.member.range(wholeQuery({ key: "\0", end: "\0" }, 0));
+      const reading = process.member.range(wholeQuery({ key: "\0", end: "\0" }));
       reply = await this.#passing(reading, process);
     } catch (error) {
       if (error instanceof SupersededError) return;

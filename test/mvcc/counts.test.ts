@@ -2,26 +2,12 @@ import { expect, test } from "bun:test";
 import { SystemClock } from "../../src/lib/clock.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { type Reading, readRange } from "../../src/member/read.ts";
-import type { RangeQuery } from "../../src/model/command.ts";
 import { Refusal } from "../../src/model/refusal.ts";
 import type { RangeReply } from "../../src/model/reply.ts";
+import { wholeQuery } from "../support/query.ts";
 import { Rig } from "./rig.ts";
 
-const everything: RangeQuery = {
-  kind: "range",
-  range: { key: "k", end: "l" },
-  limit: 0,
-  revision: 0,
-  sortOrder: "none",
-  sortTarget: "key",
-  serializable: false,
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-};
+const everything = wholeQuery({ key: "k", end: "l" });
 
 const reading: Reading = {
   clock: new SystemClock(),
