@@ -85,9 +85,11 @@ export const list: Command = async (argv, shell) => {
     revision: pin.checkpoint.revision,
     created: timeText(pin.createdMs),
     prefix: pin.branchPrefix ?? null,
+    verified: pin.isVerified === true,
   }));
-  const rows = branches.map(({ checkpoint, created, id, prefix, revision }) => {
-    return [id, checkpoint, revision, created, prefix ?? "(not started)"];
+  const rows = branches.map(({ checkpoint, created, id, prefix, revision, verified }) => {
+    const state = verified ? "(not started)" : "(fork did not finish)";
+    return [id, checkpoint, revision, created, prefix ?? state];
   });
   const table = columns(["BRANCH", "CHECKPOINT", "REVISION", "CREATED", "PREFIX"], rows);
   reply(options, shell, {

@@ -13,7 +13,7 @@ import type { BranchPoint, BucketOptions, RecoverOptions } from "./rooms.ts";
 /**
  * Puts the branch's first checkpoint into its prefix, unless another start is faster, or gc takes
  * this attempt for one that was given up: whoever looks again sees what came of it. ForeignError
- * when nothing pins the checkpoint, or another branch has the pin; CorruptionError; ObjectError.
+ * when no fork that finished pins the checkpoint, or another branch has the pin; CorruptionError; ObjectError.
  */
 export async function beginBranch(
   { clock, random }: Pick<RecoverOptions, "clock" | "random">,
@@ -33,6 +33,13 @@ export async function beginBranch(
       `${source.address}${checkpointKey}`,
       "is not pinned for a branch, so gc may delete it",
       "run `t4 branch fork --branch-id … --checkpoint …` first, and give the checkpoint that it prints",
+    );
+  }
+  if (joined.outcome === "unverified") {
+    throw new ForeignError(
+      `${source.address}${checkpointKey}`,
+      `is pinned for branch "${joined.id}" by a fork that did not finish, so gc may be deleting it`,
+      "run `t4 branch fork` again, with the same --branch-id, and give the checkpoint that it prints",
     );
   }
   if (joined.outcome === "taken") {

@@ -45,9 +45,9 @@ import {
 } from "./manifest.ts";
 import { readNode } from "./nodes.ts";
 import { inParallel } from "./parallel.ts";
-import { decodePin, isActive, type Pin } from "./pin.ts";
+import { decodePin, isActive, isReliedOn, type Pin } from "./pin.ts";
 import { fetchTable, type StoreAt } from "./restore.ts";
-import { isUnreadable } from "./survey.ts";
+import { isUnreadable, ownKeys } from "./survey.ts";
 import { type Finding, Trail } from "./trail.ts";
 
 export interface AuditOptions extends CallOptions {
@@ -80,7 +80,9 @@ export class Audit {
   readonly #store: ObjectStore;
   readonly #options: AuditOptions;
   readonly #manifests = new Map<string, Manifest>();
+  /** Those that somebody may count on; the others name what may be gone. */
   readonly #pins: Pin[] = [];
+  readonly #unfinished: Pin[] = [];
   readonly #tables = new Map<string, number>();
   #cluster: bigint | undefined;
 
@@ -165,12 +167,11 @@ export class Audit {
     const listed = [...(await this.#list(branchPrefix)), ...(await this.#list(pointPrefix))];
     await inParallel(listed, this.#options.parallel, async ({ key }) => {
       const pin = await this.#read(key, (bytes) => decodePin(key, bytes));
-      if (pin !== undefined && isActive(pin, this.#options.nowMs)) this.#pins.push(pin);
+      if (pin === undefined || !isActive(pin, this.#options.nowMs)) return;
+      (isReliedOn(pin) ? this.#pins : this.#unfinished).push(pin);
     });
-    this.parts.push({
-      name: "pins",
-      counts: { objects: listed.length, active: this.#pins.length },
-    });
+    const active = this.#pins.length + this.#unfinished.length;
+    this.parts.push({ name: "pins", counts: { objects: listed.length, active } });
   }
 
   async #nodes(): Promise<void> {
@@ -211,7 +212,7 @@ export class Audit {
     this.parts.push({ name: "tables", counts });
   }
 
-  /** Manifests, and those that pins hold. */
+  /** Manifests, and those of pins that somebody may count on. */
   #named(): Manifest[] {
     return [...this.#manifests.values(), ...this.#pins.map(({ checkpoint }) => checkpoint)];
   }
@@ -247,6 +248,9 @@ export class Audit {
     if (latest !== undefined && !this.#manifests.has(latest.checkpointKey)) {
       const isThere = (await this.#store.get(latest.checkpointKey, this.#options)) !== undefined;
       if (!isThere) this.#report(latestKey, `it names ${latest.checkpointKey}, which is not there`);
+    }
+    for (const { checkpoint } of this.#unfinished) {
+      for (const key of ownKeys(checkpoint.tables)) used.add(key);
     }
     const orphans = [...this.#tables.keys()].filter((key) => !used.has(key)).length;
     if (orphans > 0)

@@ -2,9 +2,9 @@
  * A branch: a database that begins with a checkpoint of another, in the same bucket, and copies no
  * table. A pin in the source keeps the checkpoint (pin.ts):
  *
- *   1 `fork` makes branches/<id> in the source
- *   2 the branch's first start looks for a pin of the checkpoint it was told, that no other branch
- *     has, and writes its own prefix into it
+ *   1 `fork` makes branches/<id> in the source, and verifies it
+ *   2 the branch's first start looks for a verified pin of the checkpoint it was told, that no other
+ *     branch has, and writes its own prefix into it
  *   3 it publishes a manifest of its own, whose tables all lie with the source: from then on its own
  *     prefix is all it needs
  *   4 `unfork` releases the pin; what the branch still names of the source's tables goes then
@@ -29,6 +29,7 @@ import {
   putPin,
   readPin,
   releasePin,
+  verifyPin,
 } from "./pin.ts";
 import { listCheckpoints, type StoreAt } from "./restore.ts";
 
@@ -53,7 +54,8 @@ export async function fork(
   if (!isPinId(id)) return { outcome: "badId" };
   const key = options.checkpointKey ?? (await readLatest(store, options))?.latest.checkpointKey;
   if (key === undefined) return { outcome: "noCheckpoint" };
-  return pinCheckpoint(store, branchKey(id), key, options);
+  const pinned = await pinCheckpoint(store, branchKey(id), key, options);
+  return pinned.outcome === "pinned" ? await verifyPin(store, pinned.pin, options) : pinned;
 }
 
 /** The pin of a branch; undefined when there is none. CorruptionError, ForeignError, ObjectError. */
@@ -139,6 +141,8 @@ export type Joined =
   | { readonly outcome: "joined"; readonly id: string; readonly checkpoint: Manifest }
   /** No pin names the checkpoint: it must be forked first. */
   | { readonly outcome: "unpinned" }
+  /** The pin that does is of a fork that did not finish, or goes on: it must be forked once more. */
+  | { readonly outcome: "unverified"; readonly id: string }
   /** Every pin that does is another branch's; this is the prefix of one. */
   | { readonly outcome: "taken"; readonly prefix: string };
 
@@ -151,19 +155,14 @@ export async function joinBranch(
   checkpointKey: string,
   options: JoinOptions,
 ): Promise<Joined> {
-  const { nowMs, ownPrefix, random, sourcePrefix } = options;
+  const { ownPrefix, random, sourcePrefix } = options;
   for (;;) {
-    const pins = (await listBranches(source, options))
-      .filter(({ id }) => options.id === undefined || id === options.id)
-      .filter(({ pin }) => isActive(pin, nowMs) && keyOf(pin.checkpoint) === checkpointKey)
-      .sort((a, b) => b.pin.createdMs - a.pin.createdMs);
+    const pins = await pinsOf(source, checkpointKey, options);
+    const verified = pins.filter(({ pin }) => pin.isVerified);
     const found =
-      pins.find(({ pin }) => pin.branchPrefix === ownPrefix) ??
-      pins.find(({ pin }) => pin.branchPrefix === undefined);
-    if (found === undefined) {
-      const prefix = pins[0]?.pin.branchPrefix;
-      return prefix === undefined ? { outcome: "unpinned" } : { outcome: "taken", prefix };
-    }
+      verified.find(({ pin }) => pin.branchPrefix === ownPrefix) ??
+      verified.find(({ pin }) => pin.branchPrefix === undefined);
+    if (found === undefined) return whyNone(pins, verified);
     const { id, key, pin, tag } = found;
     const checkpoint = inherited(pin.checkpoint, sourcePrefix);
     const joined: Joined = { outcome: "joined", id, checkpoint };
@@ -171,6 +170,27 @@ export async function joinBranch(
     const ours = { ...pin, branchPrefix: ownPrefix, nonce: nonceOf(random) };
     if ((await putPin(source, key, ours, tag, options)) !== undefined) return joined;
   }
+}
+
+/** The pins of a checkpoint, as far as `options` leaves the choice; the newest first. */
+async function pinsOf(
+  source: ObjectStore,
+  checkpointKey: string,
+  options: JoinOptions,
+): Promise<ListedBranch[]> {
+  const { id: wanted, nowMs } = options;
+  return (await listBranches(source, options))
+    .filter(({ id }) => wanted === undefined || id === wanted)
+    .filter(({ pin }) => isActive(pin, nowMs) && keyOf(pin.checkpoint) === checkpointKey)
+    .sort((a, b) => b.pin.createdMs - a.pin.createdMs);
+}
+
+/** Why a branch can begin with none of the pins of its checkpoint. */
+function whyNone(pins: readonly ListedBranch[], verified: readonly ListedBranch[]): Joined {
+  const prefix = verified[0]?.pin.branchPrefix;
+  if (prefix !== undefined) return { outcome: "taken", prefix };
+  const [unverified] = pins;
+  return unverified ? { outcome: "unverified", id: unverified.id } : { outcome: "unpinned" };
 }
 
 /** The checkpoint as one that lies in another prefix than its tables. */

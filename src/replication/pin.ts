@@ -3,20 +3,26 @@
  *
  *   branches/<id>, points/<id>
  *     {"format_version":1,"ancestor_checkpoint_key":key,"created_ms":n,"nonce":16 hex,
- *      "branch_prefix"?:prefix,"expires_ms"?:n,"released_ms"?:n,"checkpoint":{manifest},…}
+ *      "verified"?:true,"branch_prefix"?:prefix,"expires_ms"?:n,"released_ms"?:n,
+ *      "checkpoint":{manifest},…}
  *
  * It holds the manifest itself: what it needs does not change when the checkpoint is made anew, or
  * is damaged. Making one:
  *
  *   1 read the checkpoint's manifest
- *   2 put the pin, if none has that id, or the one there was released
+ *   2 put the pin, if none has that id, or the one there was released or is of a branch's fork that
+ *     did not finish
  *   3 read gc/condemned.json: neither checkpoint nor tables nor the pin are named there
  *   4 list the tables: all are there
  *   5 else release it again
+ *   6 of a branch: mark it as verified, if it still is what was put in 2
  *
  * gc condemns first and looks for pins then: as in checkpoint.ts, one of the two sees the other. A
  * pin is not deleted when it is let go, a mark is put in its place by a conditional write: a delete
  * that arrives late would hit the next pin with that id. gc deletes such marks a day later.
+ *
+ * A branch begins with a verified pin only: who put another may have died before 3, while gc went on
+ * to delete what it names. gc itself does not ask: whatever pin it finds keeps what it names.
  */
 import type { Random } from "../lib/random.ts";
 import { pointKey, pointPrefix } from "../object/keys.ts";
@@ -44,6 +50,8 @@ export interface Pin {
   readonly createdMs: number;
   /** 16 hex digits; no two contents are equal. */
   readonly nonce: string;
+  /** Whether steps 3 and 4 went well; of a branch's pin only, and not of one older than the mark. */
+  readonly isVerified?: boolean | undefined;
   /** Where the branch keeps its own; undefined before it has started, and for others. */
   readonly branchPrefix?: string | undefined;
   /** When it ends by itself: the hold of a reader. */
@@ -66,6 +74,7 @@ export function encodePin(pin: Pin): Buffer {
     ancestor_checkpoint_key: keyOf(pin.checkpoint),
     created_ms: pin.createdMs,
     nonce: pin.nonce,
+    verified: pin.isVerified,
     branch_prefix: pin.branchPrefix,
     expires_ms: pin.expiresMs,
     released_ms: pin.releasedMs,
@@ -83,6 +92,7 @@ export function decodePin(key: string, bytes: Buffer): Pin {
     checkpoint: manifestOf(key, fields.fields("checkpoint")),
     createdMs: fields.integer("created_ms"),
     nonce: fields.text("nonce"),
+    isVerified: json.verified === undefined ? undefined : fields.boolean("verified"),
     branchPrefix: json.branch_prefix === undefined ? undefined : fields.text("branch_prefix"),
     expiresMs: optional("expires_ms"),
     releasedMs: optional("released_ms"),
@@ -122,35 +132,44 @@ export interface PinOptions extends FindOptions {
   readonly expiresMs?: number;
 }
 
-/** Pins the checkpoint under `checkpointKey`, as above. CorruptionError, ForeignError, ObjectError. */
+/** Pins the checkpoint under `checkpointKey`: 1 to 5. CorruptionError, ForeignError, ObjectError. */
 export async function pinCheckpoint(
   store: ObjectStore,
   key: string,
   checkpointKey: string,
   options: PinOptions,
 ): Promise<Pinned> {
-  const manifest = (await readManifest(store, checkpointKey, options))?.manifest;
-  if (manifest === undefined) return { outcome: "noCheckpoint" };
-  return pinManifest(store, key, { checkpoint: manifest }, options);
-}
-
-/** Steps 2 to 5. As `pinCheckpoint`. */
-export async function pinManifest(
-  store: ObjectStore,
-  key: string,
-  what: Pick<Pin, "checkpoint" | "point">,
-  options: PinOptions,
-): Promise<Pinned> {
   const { expiresMs, nowMs, random } = options;
-  const pin: Pin = { ...what, createdMs: nowMs, nonce: nonceOf(random), expiresMs };
+  const checkpoint = (await readManifest(store, checkpointKey, options))?.manifest;
+  if (checkpoint === undefined) return { outcome: "noCheckpoint" };
   const there = await readPin(store, key, options);
-  if (there !== undefined && isActive(there.pin, nowMs)) return { outcome: "taken" };
+  if (there !== undefined && isActive(there.pin, nowMs) && isReliedOn(there.pin)) {
+    return { outcome: "taken" };
+  }
+  const pin: Pin = { checkpoint, createdMs: nowMs, nonce: nonceOf(random), expiresMs };
   const found = await putPin(store, key, pin, there?.tag, options);
   if (found === undefined) return { outcome: "taken" };
   const why = await problemOf(store, found, options);
   if (why === undefined) return { outcome: "pinned", pin: found };
-  await releasePin(store, found, options);
+  // Where it cannot be released, it is not there any more: another fork has taken the id.
+  if (!(await releasePin(store, found, options))) return { outcome: "taken" };
   return { outcome: "unusable", why };
+}
+
+/** Step 6: for the branch that is to begin with it. As `pinCheckpoint`. */
+export async function verifyPin(
+  store: ObjectStore,
+  { key, pin, tag }: FoundPin,
+  options: Pick<PinOptions, "random" | "signal">,
+): Promise<Pinned> {
+  const verified = { ...pin, isVerified: true, nonce: nonceOf(options.random) };
+  const found = await putPin(store, key, verified, tag, options);
+  return found === undefined ? { outcome: "taken" } : { outcome: "pinned", pin: found };
+}
+
+/** Whether somebody may count on it: not on one whose fork goes on or did not finish, nor on a hold. */
+export function isReliedOn({ branchPrefix, isVerified, point }: Pin): boolean {
+  return isVerified === true || branchPrefix !== undefined || point !== undefined;
 }
 
 /**

@@ -130,7 +130,7 @@ test("unfork asks on a terminal, does as told without one, and tells of a dry ru
     said: "",
   });
   const list = await t4("branch list --prefix=db -o json");
-  expect(JSON.parse(list.printed)).toMatchObject([{ id: "twig", prefix: null }]);
+  expect(JSON.parse(list.printed)).toMatchObject([{ id: "twig", prefix: null, verified: true }]);
   expect(await t4("branch unfork --prefix=db --branch-id=twig")).toEqual({
     code: 0,
     printed: "",

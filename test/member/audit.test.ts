@@ -7,6 +7,7 @@ import { withPrefix } from "../../src/object/prefixed.ts";
 import { listAll } from "../../src/object/store.ts";
 import { fork } from "../../src/replication/branch.ts";
 import { collect } from "../../src/replication/collect.ts";
+import { decodePin, encodePin } from "../../src/replication/pin.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { amount } from "../support/effort.ts";
@@ -125,6 +126,22 @@ test("an object that is gone and that others need is found, with what is in doub
   ]);
   process.stdout.write(`${cases.length + 1} objects that went missing were found\n`);
 }, 60_000);
+
+test("what a fork that did not finish has named may be gone; what one that did, may not", async () => {
+  const told = await makeBucket();
+  const { bucket, store } = told;
+  const { bytes = Buffer.alloc(0) } = (await store.get("branches/twig")) ?? {};
+  const { isVerified: _, ...pin } = decodePin("branches/twig", bytes);
+  const [table, ...tables] = pin.checkpoint.tables;
+  if (table === undefined) throw new Error("it has a table");
+  const lost = { ...table, copy: "f".repeat(16) };
+  const dead = { ...pin, checkpoint: { ...pin.checkpoint, tables: [lost, ...tables] } };
+  await store.put("branches/dead", encodePin(dead));
+  expect(await verify({ bucket })).toMatchObject({ damages: [], notes: [] });
+  await store.put("branches/dead", encodePin({ ...dead, isVerified: true }));
+  const { damages } = await verify({ bucket });
+  expect(damages.map(({ what }) => what)).toEqual(["it is missing"]);
+});
 
 test("an object of the log in another's place is found", async () => {
   const told = await makeBucket();

@@ -6,8 +6,9 @@ import { withPrefix } from "../../src/object/prefixed.ts";
 import { fork } from "../../src/replication/branch.ts";
 import { keyOf } from "../../src/replication/manifest.ts";
 import { SimDisk } from "../sim/disk.ts";
+import { FaultyStore } from "../sim/store.ts";
 import { checkpointed, close, fill, often, openWithBucket } from "./bucket.ts";
-import { optionsFor, pairsOf } from "./rig.ts";
+import { optionsFor, pairsOf, until } from "./rig.ts";
 
 test("a branch begins with a checkpoint, copies no table, and goes its own way", async () => {
   const bucket = new MemoryStore();
@@ -71,6 +72,29 @@ test("the flags of a branch start no other database", async () => {
     seed: 4,
   });
   expect((await pairsOf(second.member)).length).toBe(10);
+});
+
+test("a branch does not begin with a pin whose fork did not finish, until it is forked again", async () => {
+  const bucket = new MemoryStore();
+  const storeAt = (prefix: string) => withPrefix(bucket, prefix);
+  const source = await openWithBucket({ bucket, disk: new SimDisk(), options: often });
+  await fill(source, 0, 10);
+  await checkpointed(source);
+  const dying = new FaultyStore(storeAt("db"));
+  dying.next("get", "gc/condemned.json", "held");
+  const forking = { storeAt, nowMs: 0, random: new SeededRandom(9) };
+  void fork(dying, "b1", forking);
+  await until(() => dying.held.length > 0);
+  dying.die();
+  const key = bucket.keys("db/checkpoint/").at(-1)?.slice(3) ?? "";
+  const branch = { sourcePrefix: "db", checkpointKey: key, prefix: "branch" };
+  const start = { bucket, prefix: "branch", options: { branch }, seed: 3 };
+  const opening = openWithBucket({ ...start, disk: new SimDisk() });
+  await expect(opening).rejects.toThrow('is pinned for branch "b1" by a fork that did not finish');
+  expect(bucket.keys("branch/")).toEqual([]);
+  expect(await fork(storeAt("db"), "b1", forking)).toMatchObject({ outcome: "pinned" });
+  const first = await openWithBucket({ ...start, disk: new SimDisk() });
+  expect((await pairsOf(first.member)).length).toBe(10);
 });
 
 /** A bucket with a branch whose first start ended before it had a lock. */

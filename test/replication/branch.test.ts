@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { termOf } from "../../src/model/revision.ts";
-import { branchKey, tablePrefix } from "../../src/object/keys.ts";
+import { branchKey, condemnedKey, tablePrefix } from "../../src/object/keys.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
 import type { ObjectStore } from "../../src/object/store.ts";
@@ -19,7 +19,9 @@ import { knownTables, publish } from "../../src/replication/checkpoint.ts";
 import { collect } from "../../src/replication/collect.ts";
 import { condemn } from "../../src/replication/condemned.ts";
 import { keyOf, keyOfTable, type Manifest } from "../../src/replication/manifest.ts";
+import { decodePin, encodePin } from "../../src/replication/pin.ts";
 import { restoreNewest } from "../../src/replication/restore.ts";
+import { FaultyStore } from "../sim/store.ts";
 import { captureOf, contentOf, publishOptions } from "./tables.ts";
 
 const nowMs = Date.UTC(2026, 0, 1);
@@ -208,4 +210,72 @@ test("a pin that was changed by hand is refused by name", async () => {
   await fork(source, "x", options);
   await source.put(branchKey("x"), Buffer.from("{}\n"));
   expect(readBranch(source, "x")).rejects.toThrow(/^branches\/x is damaged/);
+});
+
+/** A fork of the checkpoint under `id` that has put its pin and is about to read what is condemned. */
+async function halfway(
+  source: ObjectStore,
+  id: string,
+  options: Parameters<typeof fork>[2],
+): Promise<{ readonly store: FaultyStore; readonly forked: ReturnType<typeof fork> }> {
+  const store = new FaultyStore(source);
+  store.next("get", condemnedKey, "held");
+  const forked = fork(store, id, options);
+  while (store.held.length === 0) await new Promise(setImmediate);
+  return { store, forked };
+}
+
+test("a pin whose fork died before it had looked keeps its checkpoint, but no branch begins with it", async () => {
+  const { options, store, storeAt } = bucket();
+  const source = storeAt("db");
+  const first = await published(source, captureOf(1, [contentOf(random)]), publishOptions(1));
+  const checkpointKey = keyOf(first);
+  const { store: died } = await halfway(source, "x", { ...options, checkpointKey });
+  died.die();
+  const join = () =>
+    joinBranch(source, checkpointKey, { ...options, sourcePrefix: "db", ownPrefix: "new" });
+  expect(await join()).toEqual({ outcome: "unverified", id: "x" });
+  await published(source, captureOf(2, [contentOf(random)]), publishOptions(2));
+  await published(source, captureOf(3, [contentOf(random)]), publishOptions(3));
+  expect((await gc(source)).checkpoints).toHaveLength(1);
+  expect(store.keys(`db/${checkpointKey}`)).toHaveLength(1);
+  expect(store.keys(`db/${tablePrefix}`)).toHaveLength(2);
+  const forked = await fork(source, "x", { ...options, checkpointKey });
+  expect(forked).toMatchObject({ outcome: "pinned", pin: { pin: { isVerified: true } } });
+  expect(await join()).toMatchObject({ outcome: "joined", id: "x" });
+  expect(await fork(source, "x", options)).toEqual({ outcome: "taken" });
+});
+
+test("a fork whose id another fork takes before it has looked says so, and leaves the other's pin", async () => {
+  for (const isCondemned of [false, true]) {
+    const { options, storeAt } = bucket();
+    const source = storeAt("db");
+    const first = await published(source, captureOf(1, [contentOf(random)]), publishOptions(1));
+    const late = await halfway(source, "x", options);
+    const second = await published(source, captureOf(2, [contentOf(random)]), publishOptions(2));
+    expect(await fork(source, "x", options)).toMatchObject({ outcome: "pinned" });
+    if (isCondemned) await condemn(source, "0".repeat(16), first.tables.map(keyOfTable), []);
+    await late.store.letGo("get", condemnedKey);
+    expect(await late.forked).toEqual({ outcome: "taken" });
+    const pin = (await readBranch(source, "x"))?.pin;
+    expect(pin).toMatchObject({ checkpoint: second, isVerified: true });
+  }
+});
+
+test("a pin without the mark, of a branch that has begun, is neither joined nor replaced", async () => {
+  const { options, storeAt } = bucket();
+  const source = storeAt("db");
+  const manifest = await published(source, captureOf(1, [contentOf(random)]), publishOptions(1));
+  await branch(storeAt, "x", ["db", "new"]);
+  const key = branchKey("x");
+  const { isVerified, ...rest } = decodePin(key, (await source.get(key))?.bytes ?? Buffer.alloc(0));
+  expect(isVerified).toBe(true);
+  await source.put(key, encodePin(rest));
+  expect(await fork(source, "x", options)).toEqual({ outcome: "taken" });
+  const joined = joinBranch(source, keyOf(manifest), {
+    ...options,
+    sourcePrefix: "db",
+    ownPrefix: "new",
+  });
+  expect(await joined).toEqual({ outcome: "unverified", id: "x" });
 });

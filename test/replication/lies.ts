@@ -14,17 +14,17 @@ import type { Lie, Role } from "./world.ts";
 
 /** Seeds that found them; after a change of the protocol it may be others. */
 export const hints: Readonly<Record<string, number>> = {
-  "a checkpoint does not say what it will use": 3,
-  "a checkpoint does not read what is condemned": 32,
-  "a checkpoint does not look whether its tables are there": 1,
-  "a manifest is put whatever stands there": 1,
+  "a checkpoint does not say what it will use": 4,
+  "a checkpoint does not read what is condemned": 170,
+  "a checkpoint does not look whether its tables are there": 11,
+  "a manifest is put whatever stands there": 2,
   "a fork does not read what is condemned": 12,
-  "a reader does not read what is condemned": 3,
-  "gc does not condemn": 4,
+  "a reader does not read what is condemned": 12,
+  "gc does not condemn": 3,
   "gc does not read everything again": 3,
   "gc does not keep those out whom it gives up": 1,
   "gc deletes before the boundary moves": 1,
-  "gc does not move manifest/latest first": 289,
+  "gc does not move manifest/latest first": 56,
 };
 
 /** What a process does wrong. */

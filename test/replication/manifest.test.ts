@@ -40,6 +40,7 @@ const pin: Pin = {
   checkpoint: manifest,
   createdMs: 5,
   nonce: "0123456789abcdef",
+  isVerified: true,
   branchPrefix: "new/db",
   expiresMs: undefined,
   releasedMs: undefined,
