@@ -133,22 +133,18 @@ function treeOf(symbolCodes: Uint32Array, lengths: readonly number[]): Int16Arra
 /** The words of the picture above, at 256 * node + byte. */
 function stepsOf(children: Int16Array): Uint32Array {
   const words = new Uint32Array(innerNodes * 256);
-  /** Fills the words of `count` bytes that begin alike, with bits that lead to `node`. */
-  const fill = (start: number, count: number, node: number, symbols: number): void => {
-    if (count === 1) {
-      words[start] = symbols | node;
-      return;
-    }
-    const half = count / 2;
-    for (const bit of [0, 1]) {
-      const child = children[2 * node + bit] as number;
-      const part = start + bit * half;
-      if (child >= 0) fill(part, half, child, symbols);
-      else if (~child === endOfString) words.fill(wrong, part, part + half);
-      else fill(part, half, root, withSymbol(symbols, ~child));
+  /** Fills the words from `start` to `end`, of bytes that begin alike, with bits that led here. */
+  const fill = (start: number, end: number, child: number, symbols: number): void => {
+    if (~child === endOfString) words.fill(wrong, start, end);
+    else if (child < 0) fill(start, end, root, withSymbol(symbols, ~child));
+    else if (end - start === 1) words[start] = symbols | child;
+    else {
+      const middle = (start + end) >>> 1;
+      fill(start, middle, children[2 * child] as number, symbols);
+      fill(middle, end, children[2 * child + 1] as number, symbols);
     }
   };
-  for (let node = 0; node < innerNodes; node++) fill(256 * node, 256, node, 0);
+  for (let node = 0; node < innerNodes; node++) fill(256 * node, 256 * (node + 1), node, 0);
   return words;
 }
 
