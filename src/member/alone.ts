@@ -2,40 +2,57 @@
  * What a directory acknowledged by itself, before it comes to a bucket that holds everything: its log
  * must be a part of the bucket's. A directory that waited for the bucket may have a tail that nobody
  * was promised; one that did not wait, or waited for another bucket, was the only place of what the
- * bucket lacks, and its start is refused by name rather than that dropped.
+ * bucket lacks, and its start is refused by name rather than that dropped; so it is when damage hides
+ * how far it goes.
  */
-import { ForeignError } from "../lib/corruption.ts";
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
+import { readPosition } from "../lsm/manifest.ts";
+import type { Position } from "../model/revision.ts";
 import { logKey } from "../object/keys.ts";
 import type { ObjectStore } from "../object/store.ts";
 import { findEnd } from "../replication/archive.ts";
 import { readBoundary } from "../replication/boundary.ts";
 import { decodeLogObject } from "../replication/record.ts";
 import { findSlot } from "../replication/replay.ts";
-import type { Cut } from "../wal/survey.ts";
+import { type Cut, type LogSurvey, surveyLog } from "../wal/survey.ts";
 import type { Bond } from "./bond.ts";
+import type { Checkpoint } from "./commit.ts";
 import type { DataDirectory } from "./directory.ts";
+import { positionOf, type RecoverOptions } from "./rooms.ts";
 
 /** Whether the directory acknowledged only what the bucket at `address` has. */
 export function hasWaited(bond: Bond | undefined, address: string): boolean {
   return bond?.member === true && bond.address === address;
 }
 
+type LookOptions = Pick<RecoverOptions, "clock" | "disk" | "logger">;
+
+/** Looks at the directory's log from `applied` on, where its tables end. ForeignError, DiskError. */
+export async function surveyOf(
+  { clock, disk, logger }: LookOptions,
+  { identity, logPath }: DataDirectory,
+  applied: Position,
+): Promise<LogSurvey> {
+  const cluster = identity.clusterId;
+  return await surveyLog({ applied, clock, cluster, directory: logPath, disk, logger });
+}
+
 /**
- * Throws a ForeignError unless the bucket's log has everything that the directory's has: `cuts` are
- * the points between its frames, from the end of its tables on. CorruptionError, ObjectError.
+ * Throws a ForeignError unless the bucket's log has everything that the directory's has, and a
+ * CorruptionError where damage keeps that from being seen. DiskError, ObjectError.
  */
 export async function refuseUnlessKept(
+  options: LookOptions,
   store: ObjectStore,
-  { identity, path }: DataDirectory,
-  cuts: readonly Cut[],
+  directory: DataDirectory,
 ): Promise<void> {
-  const own = cuts.at(-1);
+  const { identity, path } = directory;
+  const own = (await cutsOf(options, store, directory)).at(-1);
   if (own === undefined || own.index === 0) return;
   const cluster = identity.clusterId;
   const boundary = await readBoundary(store);
   const end = await findEnd(store, cluster, { atLeast: boundary.seq - 1 });
-  const hint =
-    "to read them, start it without a bucket, best on a copy; to go on without them, give this prefix a new --data-dir";
+  const hint = `to read them, start it without a bucket, best on a copy; ${giveUpHint}`;
   if (own.index > end.position.index) {
     const from = end.position.index + 1;
     const what = `acknowledged entries ${from} to ${own.index} by itself, and ${store.address} goes on without them`;
@@ -45,6 +62,27 @@ export async function refuseUnlessKept(
   if (await passesBy(store, slots, own)) return;
   const what = `has entries up to ${own.index}, and ${store.address} others in their place, or no longer any`;
   throw new ForeignError(path, what, hint);
+}
+
+const giveUpHint = "to go on without them, give this prefix a new --data-dir";
+
+/** The points between the frames of a log that can be seen to its end; CorruptionError if it cannot. */
+async function cutsOf(
+  options: LookOptions,
+  { address }: ObjectStore,
+  directory: DataDirectory,
+): Promise<readonly Cut[]> {
+  try {
+    const applied = positionOf(readPosition<Checkpoint>(options.disk, directory.tablesPath));
+    const { cuts, damage } = await surveyOf(options, directory, applied);
+    if (damage !== undefined) throw damage;
+    return cuts;
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    const what = `${error.what}; it hides whether ${address} has all writes that this directory acknowledged by itself`;
+    const hint = `restore it from a copy; ${giveUpHint}`;
+    throw new CorruptionError(error.path, error.offset, what, hint);
+  }
 }
 
 /** Whether the log in these slots comes by this point, where some batch of it ends. */

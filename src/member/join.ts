@@ -36,8 +36,8 @@ import type { Manifest } from "../replication/manifest.ts";
 import { addBoot, registerNode } from "../replication/nodes.ts";
 import { findSlot, replayLog } from "../replication/replay.ts";
 import { Log } from "../wal/log.ts";
-import { type Cut, surveyLog } from "../wal/survey.ts";
-import { hasWaited, refuseUnlessKept } from "./alone.ts";
+import type { Cut } from "../wal/survey.ts";
+import { hasWaited, refuseUnlessKept, surveyOf } from "./alone.ts";
 import { readBond, writeBond } from "./bond.ts";
 import { beginBranch } from "./branch.ts";
 import { publishOwn } from "./checkpoint.ts";
@@ -124,7 +124,7 @@ class Joining {
       known ?? this.#locked.identity?.clusterId ?? someId(random),
     );
     if (facts.directory === "data" && !hasWaited(bond, store.address)) {
-      await refuseUnlessKept(store, directory, await this.#survey(directory));
+      await refuseUnlessKept(this.#options, store, directory);
     }
     const empty = begun && emptyLog(begun.position, begun.revision);
     await this.#prepare(directory);
@@ -148,7 +148,7 @@ class Joining {
     const { disk } = this.#options;
     const identity = must(this.#locked.identity, "a directory with a log has an identity");
     const directory = await ready(disk, this.#locked, identity);
-    const cuts = brings ? [] : await this.#survey(directory);
+    const cuts = brings ? [] : await this.#cuts(directory);
     const rooms = await openRooms(this.#options, directory);
     try {
       const { log } = rooms;
@@ -329,7 +329,7 @@ class Joining {
    */
   async #hasLogUpTo(directory: DataDirectory, fence: LogEnd): Promise<boolean> {
     const { chain, index } = fence.position;
-    const cuts = await this.#survey(directory);
+    const cuts = await this.#cuts(directory);
     if (!cuts.some((cut) => cut.index === index && cut.chain === chain)) return false;
     const more = new Set(cuts.map((cut) => cut.index).filter((each) => each > index));
     const waited = readBond(this.#options.disk, directory.path)?.member ?? false;
@@ -337,12 +337,10 @@ class Joining {
     return true;
   }
 
-  async #survey(directory: DataDirectory) {
-    const { clock, disk, logger } = this.#options;
+  /** Where the directory's log may be cut, as far as it can be seen. */
+  async #cuts(directory: DataDirectory): Promise<readonly Cut[]> {
     const applied = this.#positionIn(directory) ?? origin;
-    const { identity, logPath } = directory;
-    const cluster = identity.clusterId;
-    return await surveyLog({ applied, clock, cluster, directory: logPath, disk, logger });
+    return (await surveyOf(this.#options, directory, applied)).cuts;
   }
 
   /** The slot that follows tables which end at `from`, where their checkpoint tells; else undefined. */
