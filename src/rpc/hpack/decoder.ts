@@ -55,11 +55,6 @@ export class Decoder {
     return this.#version;
   }
 
-  /** The dynamic table, for those who look at it. */
-  get table(): Pick<DynamicTable, "at" | "bytes" | "bytesMax" | "entries"> {
-    return this.#table;
-  }
-
   /**
    * The fields of the header block bytes[from,to), in order; undefined when they are larger than
    * the list may be (RFC 9113 6.5.2: name, value and 32 each): they have changed the table all the
@@ -116,6 +111,7 @@ export class Decoder {
   }
 
   #entry(index: number): Field {
+    if (index < 0) throw new CompressionError("an index is no integer");
     const field =
       index < firstDynamicIndex ? staticFields[index] : this.#table.at(index - firstDynamicIndex);
     if (field === undefined) throw new CompressionError(`there is no entry at index ${index}`);

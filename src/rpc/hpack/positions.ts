@@ -24,7 +24,7 @@ export class Positions {
     }
   }
 
-  /** Forgets `field`. Fields leave in the order they came in, each of which is in it once. */
+  /** Forgets `field`: the one added first of those that are in it, as a dynamic table evicts. */
   remove({ name, value }: Field): void {
     const values = this.#names.get(name)?.values;
     values?.delete(value);

@@ -16,7 +16,7 @@ export function fieldBytes({ name, value }: Field): number {
 }
 
 export class DynamicTable {
-  /** A power of two of them: more than the smallest entries that fit. */
+  /** A power of two of them: room for the smallest entries there may be. */
   readonly #slots: (Field | undefined)[];
   readonly #evicted: ((field: Field) => void) | undefined;
   /** The slot of the newest entry. */
@@ -27,20 +27,10 @@ export class DynamicTable {
 
   /** Never larger than `bytesMax`; `evicted` is told of every entry that leaves. */
   constructor(bytesMax: number, evicted?: (field: Field) => void) {
-    const slots = 2 ** Math.ceil(Math.log2(bytesMax / overheadBytes + 1));
+    const slots = 2 ** Math.ceil(Math.log2(Math.max(1, bytesMax / overheadBytes)));
     this.#slots = new Array<Field | undefined>(slots).fill(undefined);
     this.#evicted = evicted;
     this.#bytesMax = bytesMax;
-  }
-
-  /** How many entries it has. */
-  get entries(): number {
-    return this.#entries;
-  }
-
-  /** The size of its entries. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** The size it may have now. */
