@@ -37,12 +37,17 @@ export interface Checkpoint extends StoreState {
   readonly term: number;
   /** Hex. */
   readonly chain: string;
+  /** No batch up to there was closed later, in milliseconds since 1970; absent in older manifests. */
+  readonly wallMs?: number;
 }
 
-/** The checkpoint of a store whose last applied entry stands at `position`. */
-export function checkpointOf(position: Position, state: StoreState): Checkpoint {
+/**
+ * The checkpoint of a store whose last applied entry stands at `position`, when the log had come to
+ * `wallMs`.
+ */
+export function checkpointOf(position: Position, state: StoreState, wallMs: number): Checkpoint {
   const { chain, index, term } = position;
-  return { ...state, index, term, chain: chain.toString(16) };
+  return { ...state, index, term, chain: chain.toString(16), wallMs };
 }
 
 interface Waiter {
@@ -154,8 +159,8 @@ export class Committer {
    */
   seal(): boolean {
     if (this.#phase === "failed") return false;
-    const { store, tree } = this.#options;
-    tree.seal(checkpointOf(this.#appliedPosition, store.state));
+    const { log, store, tree } = this.#options;
+    tree.seal(checkpointOf(this.#appliedPosition, store.state, log.wallMs));
     return true;
   }
 

@@ -126,7 +126,7 @@ class Joining {
     if (facts.directory === "data" && !hasWaited(bond, store.address)) {
       await refuseUnlessKept(this.#options, store, directory);
     }
-    const empty = begun && emptyLog(begun.position, begun.revision);
+    const empty = begun && emptyLog(begun.position, begun.revision, begun.wallMs);
     await this.#prepare(directory);
     const pastTerm = Math.max(begun?.term ?? 0, begun?.position.term ?? 0);
     const observed = await this.#take(directory, seen, takeThroughBucket, pastTerm);
@@ -176,9 +176,9 @@ class Joining {
   async #bring(rooms: Rooms): Promise<LogEnd> {
     const { log, store, tree } = rooms;
     this.#options.onStep({ name: "upload", done: 0, total: 0 });
-    const seal = () => tree.seal(checkpointOf(log.position, store.state));
+    const seal = () => tree.seal(checkpointOf(log.position, store.state, log.wallMs));
     await publishOwn(this.#options, this.#bucket.store, rooms, seal);
-    return emptyLog(log.position, store.revision);
+    return emptyLog(log.position, store.revision, log.wallMs);
   }
 
   /** Makes the mode that is wanted the one that is recorded, before anything is acknowledged. */
@@ -308,7 +308,7 @@ class Joining {
   async #openLogUpTo(directory: DataDirectory, fence: LogEnd, firstSeq: number): Promise<Rooms> {
     const isLocal = await this.#hasLogUpTo(directory, fence);
     return await openRooms(this.#options, directory, async (tables) => {
-      const own = logOptions(this.#options, directory, tables);
+      const own = logOptions(this.#options, directory, tables, fence.wallMs);
       const { applied } = own;
       if (applied.index > fence.position.index) throw beyond(directory, applied, fence);
       if (isLocal) return await Log.open({ ...own, end: fence.position.index });
@@ -376,7 +376,7 @@ class Joining {
         if (log.stagedBytes >= copyBytes) await log.sync();
         for (const { entry, position } of placed) {
           state.apply(entry);
-          if (tree.isFull) tree.seal(checkpointOf(position, state.state));
+          if (tree.isFull) tree.seal(checkpointOf(position, state.state, log.wallMs));
         }
         await tree.room();
       },

@@ -163,11 +163,12 @@ function openTree(
   });
 }
 
-/** How the log of a directory is opened over its tables. */
+/** How the log of a directory is opened over its tables; what it adds is stamped `wallMsMin` at least. */
 export function logOptions(
   options: RecoverOptions,
   directory: DataDirectory,
   { store, tree }: Tables,
+  wallMsMin = 0,
 ): LogOptions {
   const { clock, disk, limits, logger, onStep, random, registry } = options;
   onStep({ name: "log", done: 0, total: 0 });
@@ -187,9 +188,10 @@ export function logOptions(
       bytes: registry.counter(metrics.logBytes, {}),
     },
     applied: positionOf(tree.durable),
-    replay: (entry, position) => {
+    wallMsMin: Math.max(wallMsMin, tree.durable?.wallMs ?? 0),
+    replay: (entry, position, wallMs) => {
       store.apply(entry);
-      if (tree.isFull) tree.seal(checkpointOf(position, store.state));
+      if (tree.isFull) tree.seal(checkpointOf(position, store.state, wallMs));
     },
     progress: (done, total) => onStep({ name: "log", done, total }),
   };

@@ -55,9 +55,9 @@ export interface LogEnd {
   readonly wallMs: number;
 }
 
-/** Before the first object of an empty prefix whose database begins at `position`. */
-export function emptyLog(position: Position = origin, revision = 1): LogEnd {
-  return { seq: 0, hash: noHash, position, term: 0, revision, wallMs: 0 };
+/** Before the first object of an empty prefix whose database begins at `position`, as of `wallMs`. */
+export function emptyLog(position: Position = origin, revision = 1, wallMs = 0): LogEnd {
+  return { seq: 0, hash: noHash, position, term: 0, revision, wallMs };
 }
 
 /** Someone else leads. */

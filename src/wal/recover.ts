@@ -47,7 +47,7 @@ export interface Recovered {
   readonly salt: number;
   /** After the last entry. */
   readonly position: Position;
-  /** Wall clock of the last frame, in milliseconds; 0 when there is none. */
+  /** Wall clock of the last frame, in milliseconds, or the least it may be. */
   readonly wallMs: number;
   /** The number of this start. */
   readonly opening: number;
@@ -61,14 +61,14 @@ const copyBytes = 2 ** 20;
  * but half-made files.
  */
 export async function recover(options: RecoverOptions): Promise<Recovered> {
-  const { applied, directory, disk, random } = options;
+  const { applied, directory, disk, random, wallMsMin: wallMs = 0 } = options;
   await ensureDirectory(disk, directory);
   const { names, opening, replaced } = listSegments(options);
   if (names.length === 0) {
     if (applied.index > 0) throw missing(directory, 1, applied.index, "there is no segment");
     const salt = randomSalt(random);
     const { file, segment } = await makeActive(options, { opening, previous: origin, salt });
-    return { segments: [segment], file, salt, position: origin, wallMs: 0, opening };
+    return { segments: [segment], file, salt, position: origin, wallMs, opening };
   }
   const replay = new Replay(options, names);
   const last = await replay.run();
@@ -78,9 +78,10 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
       disk.remove(`${directory}/${name}`);
     }
     if (replay.beyond.length > 0) await durably(file, disk.syncDirectory(directory));
-    const { position, wallMs } = replay;
+    const { position, wallMs: lastMs } = replay;
     const { salt } = last;
-    return { segments: [...replay.sealed, segment], file, salt, position, wallMs, opening };
+    const segments = [...replay.sealed, segment];
+    return { segments, file, salt, position, wallMs: lastMs, opening };
   } finally {
     last.file.close();
   }
@@ -91,14 +92,14 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
  * crash leaves of it is a log that does not reach `from`, or this one.
  */
 export async function begin(options: RecoverOptions, from: Position): Promise<Recovered> {
-  const { directory, disk, random } = options;
+  const { directory, disk, random, wallMsMin: wallMs = 0 } = options;
   await ensureDirectory(disk, directory);
   const { names, opening, replaced } = listSegments(options);
   for (const { name } of [...replaced, ...names]) disk.remove(`${directory}/${name}`);
   await disk.syncDirectory(directory);
   const salt = randomSalt(random);
   const { file, segment } = await makeActive(options, { opening, previous: from, salt });
-  return { segments: [segment], file, salt, position: from, wallMs: 0, opening };
+  return { segments: [segment], file, salt, position: from, wallMs, opening };
 }
 
 /** The segments in order, the ones that copies have replaced, and the number of this start. */

@@ -29,11 +29,13 @@ export interface ReplayOptions {
   readonly logger: Logger;
   /** Up to where the tables hold the log durably. */
   readonly applied: Position;
+  /** No frame after `applied` is stamped earlier, in milliseconds since 1970; absent: 0. */
+  readonly wallMsMin?: number | undefined;
   /**
-   * Takes every entry after `applied`, in order, with the position after it. Values are views of
-   * memory that is theirs.
+   * Takes every entry after `applied`, in order, with the position after it and the wall clock of
+   * its frame. Values are views of memory that is theirs.
    */
-  readonly replay: (entry: Entry, position: Position) => void;
+  readonly replay: (entry: Entry, position: Position, wallMs: number) => void;
   /**
    * The last entry to be taken, where a frame must end; what follows it is dropped. Absent: all
    * there are.
@@ -69,7 +71,8 @@ export class Replay {
   beyond: readonly SegmentName[] = [];
   /** After the last entry read. */
   position: Position = origin;
-  wallMs = 0;
+  /** Wall clock of the last frame read, or the least it may be. */
+  wallMs: number;
   #doneBytes = 0;
   #totalBytes = 0;
   #yieldedAt = 0;
@@ -77,6 +80,7 @@ export class Replay {
   constructor(options: ReplayOptions, names: readonly SegmentName[]) {
     this.#options = options;
     this.#names = names;
+    this.wallMs = options.wallMsMin ?? 0;
   }
 
   /** Reads all that is needed. The last segment's file is left open, for the caller to close. */
@@ -179,6 +183,7 @@ export class Replay {
     if (header.first + header.count - 1 > end) throw damaged(`no frame ends with entry ${end}`);
     const content = openFrame(frame.bytes, header, salt);
     if (content === undefined) throw damaged("the lengths in a frame do not add up");
+    this.wallMs = Math.max(this.wallMs, content.wallMs);
     for (const bytes of content.entries) {
       const index = indexOf(this.position.index + 1);
       const chain = chainHash(this.position.chain, bytes);
@@ -191,11 +196,10 @@ export class Replay {
       if (entry.index !== index) throw damaged(`entry ${entry.index} is in the place of ${index}`);
       if (entry.term < this.position.term) throw damaged(`the term falls at entry ${index}`);
       this.position = { index, term: entry.term, chain };
-      this.#options.replay(entry, this.position);
+      this.#options.replay(entry, this.position, this.wallMs);
       if ((index & 0xff) === 0) await this.#breathe();
     }
     if (this.position.chain !== header.chain) throw damaged("the chain of entries is broken");
-    this.wallMs = Math.max(this.wallMs, content.wallMs);
     await this.#breathe();
   }
 

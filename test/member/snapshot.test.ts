@@ -109,7 +109,7 @@ class Owner {
   async settle(): Promise<void> {
     const log = must(this.#log, "the owner is open");
     const tree = must(this.#tree, "the owner is open");
-    tree.seal(checkpointOf(log.position, this.store.state));
+    tree.seal(checkpointOf(log.position, this.store.state, log.wallMs));
     await tree.major();
     log.trim(log.position.index);
   }

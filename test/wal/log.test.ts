@@ -51,6 +51,27 @@ test("what is staged while a sync runs is in the next frame", async () => {
   expect(book.acknowledged).toBe(1);
 });
 
+test("no frame is stamped before the one before it, nor before the time the log is told", async () => {
+  const disk = new SimDisk();
+  const stamp = async (options: Parameters<typeof openLog>[1]) => {
+    const { log } = await openLog(disk, options);
+    log.stage(entryOf(log.position.index + 1, value(10)));
+    let wallMs = 0;
+    await log.sync((batch) => {
+      wallMs = batch.wallMs;
+    });
+    await log.close();
+    return wallMs;
+  };
+  const at = (wallMs: number) => ({ clock: new SimClock(wallMs) });
+  expect(await stamp({ ...at(1000), wallMsMin: 5000 })).toBe(5000);
+  expect(await stamp(at(2000))).toBe(5000);
+  expect(await stamp({ ...at(2000), wallMsMin: 6000 })).toBe(6000);
+  expect(await stamp({ ...at(9000), wallMsMin: 6000 })).toBe(9000);
+  const { log } = await openLog(disk, at(1000));
+  expect(log.wallMs).toBe(9000);
+});
+
 test("a sync with nothing staged touches no disk", async () => {
   const disk = new SimDisk();
   const { log } = await openLog(disk);
