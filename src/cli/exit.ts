@@ -3,7 +3,7 @@ import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { DiskError, InUseError } from "../lib/disk.ts";
 import { ObjectError, type ObjectErrorKind } from "../object/store.ts";
 import { SupersededError } from "../replication/archive.ts";
-import { TlsError } from "../rpc/server.ts";
+import { TlsError } from "../rpc/secure.ts";
 import { ListenError } from "./listen.ts";
 import { ConfigurationError, NotFoundError, UsageError } from "./usage.ts";
 

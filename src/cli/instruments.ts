@@ -12,6 +12,7 @@ import { type Code, codeName, codes } from "../rpc/status.ts";
 const callTypes: Readonly<Record<MethodKind, string>> = {
   unary: "unary",
   serverStream: "server_stream",
+  clientStream: "client_stream",
   bidiStream: "bidi_stream",
 };
 

@@ -210,7 +210,7 @@ export const runOptions = {
     "grpc-keepalive-min-time",
     duration(0),
     "5s",
-    "accepted; pings are answered, however often they come",
+    "a client that pings more often than this is disconnected; 0s: none is",
   ),
   keepaliveMs: option(
     "grpc-keepalive-interval",
@@ -228,7 +228,7 @@ export const runOptions = {
     "grpc-keepalive-permit-without-stream",
     toggle(),
     "true",
-    "accepted; clients may always ping without a call open",
+    "clients may ping so often without a call open, too; else once in two hours",
   ),
   ...storeOptions,
   syncUpload: option(

@@ -15,6 +15,7 @@ import { SystemRandom } from "../lib/random.ts";
 import { Registry } from "../lib/registry.ts";
 import { Member, type MemberOptions } from "../member/member.ts";
 import type { Vitals } from "../member/vitals.ts";
+import type { KeepaliveOptions } from "../rpc/http2/pings.ts";
 import { ListenError as CallListenError, type Server, serve } from "../rpc/server.ts";
 import { codes } from "../rpc/status.ts";
 import { bucketSettings, checkBucketOptions } from "./bucket.ts";
@@ -117,7 +118,7 @@ class Run {
   /** Opens the member, then the port for its clients. */
   async #open(metricsPort: number): Promise<void> {
     this.#member = await this.#openMember();
-    this.#server = await this.#serveCalls(this.#member);
+    this.#server = await this.#serveCalls(this.#member, metricsPort);
     this.#start.ready();
     this.#announce(this.#member, this.#server, metricsPort);
   }
@@ -151,8 +152,8 @@ class Run {
     return bucketSettings(this.#options, this.#bucket);
   }
 
-  async #serveCalls(member: Member): Promise<Server> {
-    const { keepaliveMs, keepaliveTimeoutMs, listen, progressMs, readConsistency } = this.#options;
+  async #serveCalls(member: Member, pagesPort: number): Promise<Server> {
+    const { listen, metricsAddress, progressMs, readConsistency } = this.#options;
     try {
       return await serve({
         services: servicesOf({
@@ -165,12 +166,13 @@ class Run {
         }),
         listen,
         tls: this.#tls,
+        http1: { host: reachable(metricsAddress.host), port: pagesPort },
         limits: {
           receiveBytesMax: member.limits.messageBytesMax,
           sendQueueBytesMax,
           concurrentStreamsMax,
         },
-        keepalive: { intervalMs: keepaliveMs, timeoutMs: keepaliveTimeoutMs },
+        keepalive: keepaliveOf(this.#options),
         stopped: { code: codes.unavailable, message: "etcdserver: server stopped" },
         clock: this.#clock,
         logger: this.#logger,
@@ -296,6 +298,21 @@ export function settingsOf(options: RunOptions) {
     memtableBytesMax: options.memtableMib * mebibyte,
     cacheBytesMax: options.cacheMib * mebibyte,
   };
+}
+
+function keepaliveOf(options: RunOptions): KeepaliveOptions {
+  return {
+    intervalMs: options.keepaliveMs,
+    timeoutMs: options.keepaliveTimeoutMs,
+    clientIntervalMsMin: options.keepaliveLeastMs,
+    permitWithoutCalls: options.keepaliveIdle,
+  };
+}
+
+/** Where this process itself reaches a server of its own that listens at `host`. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
 }
 
 function modeText(

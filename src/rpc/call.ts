@@ -17,6 +17,7 @@ import { type Code, codes, ok, type Status, StatusError } from "./status.ts";
 /** What a transport does for a call, and tells about it. */
 export interface Wire {
   readonly peer: string;
+  readonly commonName: string | undefined;
   readonly deadlineMs: number | undefined;
   metadata(key: string): string | undefined;
   /** Asks for the next message, or the client's half-close; one at a time. */
@@ -120,6 +121,10 @@ class Context implements Call {
 
   get peer(): string {
     return this.wire.peer;
+  }
+
+  get commonName(): string | undefined {
+    return this.wire.commonName;
   }
 
   get deadlineMs(): number | undefined {
@@ -282,6 +287,10 @@ class StreamCall implements Incoming, Stream<unknown, unknown> {
 
   get peer(): string {
     return this.#context.peer;
+  }
+
+  get commonName(): string | undefined {
+    return this.#context.commonName;
   }
 
   get deadlineMs(): number | undefined {

@@ -1,25 +1,40 @@
 /**
- * The server on @grpc/grpc-js. Of that library it uses what speaks HTTP/2 and frames messages: an
- * interceptor takes every call over before its handler objects come in, so that unknown methods,
- * limits and errors answer with the texts of Go's gRPC, which etcd's clients know.
+ * The server: services on a port.
+ *
+ *   plain.ts, secure.ts ── Socket ──► protocol.ts ──► http2/connection.ts ──► Exchange ──► call.ts
+ *                                          └────────► http1.ts, to another server
  */
-import net from "node:net";
-import tls from "node:tls";
-import * as grpc from "@grpc/grpc-js";
 import { InvariantError } from "../lib/assert.ts";
-import { bufferOf } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import { type Calls, callOf, type Entry, type Incoming, type Wire } from "./call.ts";
+import type { Calls, Entry, Incoming } from "./call.ts";
+import { Deadlines } from "./deadlines.ts";
+import { Exchange, type ExchangeOptions } from "./exchange.ts";
+import { type Head, headOf } from "./head.ts";
+import { relayHttp1 } from "./http1.ts";
+import { Connection, type ConnectionOptions } from "./http2/connection.ts";
+import { ConnectionError } from "./http2/error.ts";
+import { OutputPool } from "./http2/output.ts";
+import type { KeepaliveOptions } from "./http2/pings.ts";
+import type { Request } from "./http2/request.ts";
+import type { Stream, StreamReceiver } from "./http2/stream.ts";
+import type { Application } from "./http2/streams.ts";
 import type { Meters } from "./meters.ts";
+import { listenPlain } from "./plain.ts";
+import { type Conversation, Negotiation } from "./protocol.ts";
+import { listenSecure, type SecureListener, type TlsOptions } from "./secure.ts";
 import type { Service } from "./service.ts";
-import { type Code, codes, type Status } from "./status.ts";
+import type { ListenAddress, Listener, Receiver, Socket } from "./socket.ts";
+import { codes, type Status } from "./status.ts";
+import { headOnly } from "./trailers.ts";
 
 export interface ServerOptions {
   readonly services: readonly Service[];
   /** Port 0 lets the system choose. */
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: ListenAddress;
   readonly tls?: TlsOptions | undefined;
+  /** Who answers HTTP/1.1 on the same port; nobody if left out. */
+  readonly http1?: ListenAddress | undefined;
   readonly limits: ServerLimits;
   readonly keepalive: KeepaliveOptions;
   /** How calls end that the server ends because it stops, or that come too late. */
@@ -31,14 +46,6 @@ export interface ServerOptions {
   readonly fatal: (error: InvariantError) => void;
 }
 
-/** PEM texts. TLS 1.2 at least. */
-export interface TlsOptions {
-  readonly certificate: Uint8Array;
-  readonly key: Uint8Array;
-  /** Where given, clients must show a certificate that it signed. */
-  readonly clientAuthority?: Uint8Array | undefined;
-}
-
 export interface ServerLimits {
   /** The largest message taken from a client. Those sent are not limited. */
   readonly receiveBytesMax: number;
@@ -48,18 +55,13 @@ export interface ServerLimits {
   readonly concurrentStreamsMax: number;
 }
 
-export interface KeepaliveOptions {
-  /** A connection idle for this long is pinged. */
-  readonly intervalMs: number;
-  /** It is closed when no answer came for this long. */
-  readonly timeoutMs: number;
-}
-
 export interface Server {
   /** The port listened on. */
   readonly port: number;
   /** Streams that are open. */
   readonly streams: number;
+  /** New connections see these; those that are open go on. TlsError when they cannot be used. */
+  replaceCertificates(certificates: TlsOptions): void;
   /**
    * Takes no more connections and calls, ends the open streams at once, lets unary calls finish,
    * and closes what is left after `graceMs`.
@@ -78,21 +80,24 @@ export class ListenError extends Error {
   }
 }
 
-/** The TLS certificate, key or authority cannot be used. */
-export class TlsError extends Error {
-  override readonly name = "TlsError";
-
-  constructor(cause: unknown) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`cannot use the TLS certificate, key or authority: ${reason}`, { cause });
-  }
-}
-
-/** A server that takes calls. ListenError when it cannot listen, TlsError for bad files. */
+/** A server that takes calls. ListenError when it cannot listen, TlsError for bad certificates. */
 export async function serve(options: ServerOptions): Promise<Server> {
   const front = new FrontDoor(options);
   await front.listen();
   return front;
+}
+
+const headerListBytesMax = 65_536;
+/** What a client may send of one request before it is handled. */
+const streamWindowBytes = 2 ** 20;
+/** Of requests that are not handled and responses that are not taken, over all clients. */
+const heldBytesMax = 512 * 2 ** 20;
+const tickMs = 1000;
+
+/** A connection as it is kept track of. */
+interface Guest {
+  readonly socket: Socket;
+  readonly conversation: Conversation;
 }
 
 class FrontDoor implements Server {
@@ -100,48 +105,47 @@ class FrontDoor implements Server {
   readonly #entries = new Map<string, Entry>();
   readonly #services = new Set<string>();
   readonly #active = new Set<Incoming>();
-  readonly #calls: Calls;
-  readonly #sockets = new Set<net.Socket>();
-  readonly #listener: net.Server;
-  readonly #injector: grpc.ConnectionInjector;
-  #stopping = false;
+  readonly #guests = new Set<Guest>();
+  readonly #exchanges: ExchangeOptions;
+  readonly #connections: Omit<ConnectionOptions<Head>, "application">;
+  readonly #over = new AbortController();
+  #listener: Listener | SecureListener | undefined;
+  #heldBytes = 0;
+  #isStopping = false;
   /** Called when the last connection is gone. */
   #emptied: (() => void) | undefined;
 
   constructor(options: ServerOptions) {
-    const { clock, limits, logger, meters, services, tls: secure } = options;
+    const { clock, keepalive, limits, logger } = options;
     this.#options = options;
-    for (const service of services) {
-      this.#services.add(service.name);
-      for (const method of service.methods) {
-        const path = `/${service.name}/${method.name}`;
-        const instruments = meters.method(service.name, method.name, method.kind);
-        this.#entries.set(path, { method, path, meters: instruments, handled: new Map() });
-      }
-    }
-    this.#calls = {
-      clock,
-      meters,
-      sendQueueBytesMax: limits.sendQueueBytesMax,
-      active: this.#active,
-      fault: (path, error) => {
-        const stack = error instanceof Error ? error.stack : undefined;
-        logger.error("call failed", { call: path, error, stack });
-        if (error instanceof InvariantError) options.fatal(error);
+    this.#register(options.services, options.meters);
+    this.#exchanges = {
+      calls: this.#calls(),
+      deadlines: new Deadlines(clock),
+      receiveBytesMax: limits.receiveBytesMax,
+      hold: (bytes) => {
+        this.#heldBytes += bytes;
+        return this.#heldBytes > heldBytesMax;
       },
     };
-    this.#injector = this.#transport().createConnectionInjector(
-      grpc.ServerCredentials.createInsecure(),
-    );
-    this.#listener = listenerOf(secure, (socket) => this.#accept(socket));
-    this.#listener.on("tlsClientError", (error: Error) => {
-      logger.debug("TLS handshake failed", { error });
-    });
+    this.#connections = {
+      clock,
+      keepalive,
+      pool: new OutputPool(),
+      settings: {
+        concurrentStreamsMax: limits.concurrentStreamsMax,
+        initialWindowBytes: streamWindowBytes,
+        headerListBytesMax,
+      },
+      failed: (peer, error) => {
+        if (error instanceof ConnectionError) logger.debug("connection failed", { peer, error });
+        else this.#fault("connection", error);
+      },
+    };
   }
 
   get port(): number {
-    const address = this.#listener.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
+    return this.#listener?.port ?? 0;
   }
 
   get streams(): number {
@@ -150,82 +154,131 @@ class FrontDoor implements Server {
     return count;
   }
 
-  listen(): Promise<void> {
-    const { host, port } = this.#options.listen;
-    const listener = this.#listener;
-    return new Promise((resolve, reject) => {
-      const fail = (cause: Error) => reject(new ListenError(host, port, cause));
-      listener.once("error", fail);
-      listener.listen({ host, port }, () => {
-        listener.off("error", fail);
-        listener.on("error", (error) => this.#options.logger.warn("listener failed", { error }));
-        resolve();
-      });
-    });
+  async listen(): Promise<void> {
+    const { listen, logger, tls } = this.#options;
+    const accept = (socket: Socket) => this.#accept(socket);
+    const failed = (error: Error) => logger.debug("TLS handshake failed", { error });
+    try {
+      this.#listener =
+        tls === undefined
+          ? listenPlain(listen, accept)
+          : await listenSecure(listen, tls, accept, failed);
+    } catch (cause) {
+      const error = cause as Error & { code?: string };
+      if (error.code === undefined) throw error;
+      throw new ListenError(listen.host, listen.port, error);
+    }
+    void this.#tick();
+  }
+
+  replaceCertificates(certificates: TlsOptions): void {
+    if (this.#listener !== undefined && "replace" in this.#listener) {
+      this.#listener.replace(certificates);
+    }
   }
 
   async stop(graceMs: number): Promise<void> {
     const { clock, stopped } = this.#options;
-    this.#stopping = true;
-    this.#listener.close();
-    for (const call of this.#active) if (call.streaming) call.abort(stopped);
-    this.#injector.drain(graceMs);
+    this.#isStopping = true;
+    this.#listener?.stop();
+    for (const call of [...this.#active]) if (call.streaming) call.abort(stopped);
+    for (const { conversation } of [...this.#guests]) conversation.shutDown();
     const gone = new AbortController();
     this.#emptied = () => gone.abort();
-    if (this.#sockets.size > 0) await clock.sleep(graceMs, gone.signal);
-    for (const socket of this.#sockets) socket.destroy();
-    for (const call of this.#active) call.cancel(codes.cancelled);
+    if (this.#guests.size > 0) await clock.sleep(graceMs, gone.signal);
+    this.#over.abort();
+    for (const { socket } of [...this.#guests]) socket.destroy();
+    for (const call of [...this.#active]) call.cancel(codes.cancelled);
   }
 
-  #accept(socket: net.Socket): void {
-    if (this.#stopping) {
-      socket.destroy();
-      return;
+  #register(services: readonly Service[], meters: Meters): void {
+    for (const service of services) {
+      this.#services.add(service.name);
+      for (const method of service.methods) {
+        const path = `/${service.name}/${method.name}`;
+        const instruments = meters.method(service.name, method.name, method.kind);
+        this.#entries.set(path, { method, path, meters: instruments, handled: new Map() });
+      }
     }
-    this.#sockets.add(socket);
-    socket.on("error", (error) => this.#options.logger.debug("connection failed", { error }));
-    socket.on("close", () => {
-      this.#sockets.delete(socket);
-      if (this.#sockets.size === 0) this.#emptied?.();
-    });
-    this.#injector.injectConnection(socket);
   }
 
-  /** grpc-js's server, made to hand every call to `#take`. */
-  #transport(): grpc.Server {
-    const { keepalive, limits } = this.#options;
-    const server = new grpc.Server({
-      "grpc.enable_channelz": 0,
-      "grpc.keepalive_time_ms": keepalive.intervalMs,
-      "grpc.keepalive_timeout_ms": keepalive.timeoutMs,
-      "grpc.max_concurrent_streams": limits.concurrentStreamsMax,
-      "grpc.max_receive_message_length": limits.receiveBytesMax,
-      "grpc.max_send_message_length": -1,
-      interceptors: [(method, call) => this.#take(method.path, call)],
-    });
-    // It looks a path up here before it runs interceptors, and answers unknown ones by itself.
-    Reflect.set(server, "handlers", new AnyPath());
-    return server;
+  #calls(): Calls {
+    const { clock, limits, meters } = this.#options;
+    return {
+      clock,
+      meters,
+      sendQueueBytesMax: limits.sendQueueBytesMax,
+      active: this.#active,
+      fault: (path, error) => this.#fault(path, error),
+    };
   }
 
-  #take(path: string, call: grpc.ServerInterceptingCallInterface): grpc.ServerInterceptingCall {
-    const wire = new GrpcWire(call, this.#options.clock);
-    call.start({
-      onReceiveMetadata: (metadata) => {
-        wire.received = metadata;
-        const entry = this.#entries.get(path);
-        if (entry === undefined) wire.end(this.#unimplemented(path));
-        else wire.carry(callOf(entry, wire, this.#calls));
+  #fault(path: string, error: unknown): void {
+    const { fatal, logger } = this.#options;
+    const stack = error instanceof Error ? error.stack : undefined;
+    logger.error("call failed", { call: path, error, stack });
+    if (error instanceof InvariantError) fatal(error);
+  }
+
+  #accept(socket: Socket): Receiver {
+    const protocols = {
+      http1: (socket: Socket) => this.#http1(socket),
+      http2: (socket: Socket) => this.#http2(socket),
+    };
+    const conversation = new Negotiation(socket, protocols, this.#options.clock.now());
+    const guest = { socket, conversation };
+    this.#guests.add(guest);
+    if (this.#isStopping) socket.destroy();
+    return {
+      data: (bytes) => conversation.data(bytes),
+      drain: () => conversation.drain(),
+      end: () => conversation.end(),
+      close: () => {
+        conversation.close();
+        this.#guests.delete(guest);
+        if (this.#guests.size === 0) this.#emptied?.();
       },
-      onReceiveMessage: (bytes: Uint8Array) => wire.call?.message(bytes),
-      onReceiveHalfClose: () => wire.call?.halfClose(),
-      onCancel: () => wire.call?.cancel(wire.endedBy),
-    });
-    return inert;
+    };
   }
 
-  #unimplemented(path: string): Status {
-    return { code: codes.unimplemented, message: this.#objection(path) };
+  #http2(socket: Socket): Conversation {
+    const application: Application<Head> = {
+      read: (request: Request) => headOf(request, (path) => this.#find(path)),
+      open: (stream, head) => this.#open(stream, head, socket),
+      refuseLarge: (stream) => {
+        const message = `the header fields are larger than ${headerListBytesMax} bytes`;
+        stream.respond(headOnly({ code: codes.resourceExhausted, message }, 431), true);
+      },
+      queued: (bytes) => {
+        this.#heldBytes += bytes;
+      },
+      isOverfull: () => this.#heldBytes > heldBytesMax,
+    };
+    return new Connection(socket, { ...this.#connections, application });
+  }
+
+  #http1(socket: Socket): Conversation {
+    const { http1 } = this.#options;
+    if (http1 !== undefined) return relayHttp1(socket, http1);
+    // It is told what is spoken here.
+    return this.#http2(socket);
+  }
+
+  #open(stream: Stream, head: Head, caller: Socket): StreamReceiver {
+    const { entry, refusal } = head;
+    if (entry === undefined || this.#isStopping) {
+      stream.respond(refusal ?? headOnly(this.#options.stopped), true);
+      return stream.receiver;
+    }
+    const exchange = new Exchange(entry, head, stream, caller, this.#exchanges);
+    stream.receiver = exchange;
+    exchange.start();
+    return exchange;
+  }
+
+  #find(path: string): Entry | Status {
+    const entry = this.#entries.get(path);
+    return entry ?? { code: codes.unimplemented, message: this.#objection(path) };
   }
 
   #objection(path: string): string {
@@ -236,98 +289,15 @@ class FrontDoor implements Server {
       ? `unknown method ${path.slice(slash + 1)} for service ${service}`
       : `unknown service ${service}`;
   }
-}
 
-/** A call as grpc-js gives it. */
-class GrpcWire implements Wire {
-  readonly #call: grpc.ServerInterceptingCallInterface;
-  readonly #send: grpc.ServerInterceptingCallInterface["sendStatus"];
-  readonly deadlineMs: number | undefined;
-  received: grpc.Metadata | undefined;
-  call: Incoming | undefined;
-  /** How the call ended, if grpc-js ended it. */
-  endedBy: Code = codes.cancelled;
-
-  constructor(call: grpc.ServerInterceptingCallInterface, clock: Clock) {
-    this.#call = call;
-    const deadline = Number(call.getDeadline());
-    this.deadlineMs = Number.isFinite(deadline) ? deadline - clock.wall() : undefined;
-    this.#send = call.sendStatus.bind(call);
-    // grpc-js ends calls itself where a limit or the deadline is passed: in its own words.
-    call.sendStatus = ({ code = codes.internal, details = "" }) => {
-      this.endedBy = code as Code;
-      this.end({ code: this.endedBy, message: goText(details) });
-    };
+  /** Tells conversations the time, while the server lives. */
+  async #tick(): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#over;
+    while (!signal.aborted) {
+      await clock.sleep(tickMs, signal);
+      const now = clock.now();
+      for (const { conversation } of [...this.#guests]) conversation.tick(now);
+    }
   }
-
-  get peer(): string {
-    return this.#call.getPeer();
-  }
-
-  carry(call: Incoming): void {
-    this.call = call;
-    call.start();
-  }
-
-  metadata(key: string): string | undefined {
-    const [value] = this.received?.get(key) ?? [];
-    return typeof value === "string" ? value : undefined;
-  }
-
-  read(): void {
-    this.#call.startRead();
-  }
-
-  send(message: Uint8Array, done: () => void): void {
-    this.#call.sendMessage(bufferOf(message), done);
-  }
-
-  end(status: Status): void {
-    this.#send({ code: status.code, details: status.message });
-  }
-}
-
-/** The texts of Go's gRPC for what grpc-js says by itself. */
-function goText(details: string): string {
-  if (details === "Deadline exceeded") return "context deadline exceeded";
-  return details.replace(
-    /^Received message larger than max \((\d+) vs (\d+)\)$/,
-    "grpc: received message larger than max ($1 vs. $2)",
-  );
-}
-
-/** A handler for whatever path is asked for. Messages stay bytes. */
-class AnyPath extends Map<string, object> {
-  override get(path: string): object {
-    const same = (bytes: Uint8Array) => bytes;
-    return { path, type: "bidi", func: () => undefined, serialize: same, deserialize: same };
-  }
-}
-
-/** Stands in for a call that has been taken over: grpc-js starts it, and nothing happens. */
-const inert = { start: () => undefined } as unknown as grpc.ServerInterceptingCall;
-
-function listenerOf(
-  secure: TlsOptions | undefined,
-  accept: (socket: net.Socket) => void,
-): net.Server {
-  if (secure === undefined) return net.createServer({ noDelay: true }, accept);
-  try {
-    return tls.createServer({ noDelay: true, ...tlsOptionsOf(secure) }, accept);
-  } catch (cause) {
-    throw new TlsError(cause);
-  }
-}
-
-function tlsOptionsOf(options: TlsOptions): tls.TlsOptions {
-  const { certificate, clientAuthority, key } = options;
-  return {
-    cert: bufferOf(certificate),
-    key: bufferOf(key),
-    ALPNProtocols: ["h2"],
-    minVersion: "TLSv1.2",
-    ...(clientAuthority === undefined
-      ? {}
-      : { ca: bufferOf(clientAuthority), requestCert: true, rejectUnauthorized: true }),
-  };
 }

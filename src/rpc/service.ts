@@ -3,8 +3,6 @@
  * handler sees of a call. Any transport can carry it (server.ts is one).
  */
 
-import { assert } from "../lib/assert.ts";
-
 /** A named group of methods. */
 export interface Service {
   /** With its package: `grpc.health.v1.Health`. */
@@ -25,9 +23,12 @@ export interface UnaryMethod<Request, Response> {
   handle(request: Request, call: Call): Promise<Response> | Response;
 }
 
-/** Any number of responses, to one request (`serverStream`) or any number of them (`bidiStream`). */
+/**
+ * Any number of responses, to one request (`serverStream`) or any number of them (`bidiStream`); or
+ * one response to any number of requests (`clientStream`).
+ */
 export interface StreamMethod<Request, Response> {
-  readonly kind: "serverStream" | "bidiStream";
+  readonly kind: "serverStream" | "clientStream" | "bidiStream";
   readonly name: string;
   readonly codec: Codec<Request, Response>;
   /** The stream ends well when it resolves, and as a StatusError says when it throws one. */
@@ -48,11 +49,16 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Address and port of the client. */
   readonly peer: string;
+  /** The common name in the certificate that the client showed, which was verified. */
+  readonly commonName: string | undefined;
   /** How long the client waits, from the beginning of the call; undefined for "for ever". */
   readonly deadlineMs: number | undefined;
   /** How long the newest request message was on the wire. */
   readonly requestBytes: number;
-  /** The first value of a metadata key (lower case); undefined where the client sent none. */
+  /**
+   * The first value of a metadata key (lower case); undefined where the client sent none. Of a key
+   * that ends in "-bin" it is bytes, one char each.
+   */
   metadata(key: string): string | undefined;
 }
 
@@ -94,7 +100,12 @@ type MessageOf<Type> = Type extends { decode(bytes: Uint8Array): infer T } ? T :
 
 type Handler<D extends MethodDefinition> = D["responseStream"] extends true
   ? StreamMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"]
-  : UnaryMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"];
+  : D["requestStream"] extends true
+    ? Collector<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>
+    : UnaryMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"];
+
+/** Takes all requests, and answers once: the handler of a `clientStream`. */
+type Collector<Request, Response> = (stream: Stream<Request, Response>) => Promise<Response>;
 
 /** One handler for each method of `D`: a method without one does not compile. */
 export type Handlers<D extends Definition> = {
@@ -104,18 +115,25 @@ export type Handlers<D extends Definition> = {
 /** The service that `definition` describes, with its handlers. */
 export function serviceOf<D extends Definition>(definition: D, handlers: Handlers<D>): Service {
   const methods = Object.entries(definition.methods).map(([key, method]) =>
-    methodOf(method, handlers[key] as Method["handle"]),
+    methodOf(method, handlers[key] as Method["handle"] | Collector<unknown, unknown>),
   );
   return { name: definition.fullName, methods };
 }
 
-function methodOf(definition: MethodDefinition, handle: Method["handle"]): Method {
+function methodOf(
+  definition: MethodDefinition,
+  handler: Method["handle"] | Collector<unknown, unknown>,
+): Method {
   const { name, requestStream, requestType, responseStream, responseType } = definition;
   const codec: Codec<unknown, unknown> = {
     decode: (bytes) => requestType.decode(bytes),
     encode: (response) => responseType.encode(response).finish(),
   };
-  assert(responseStream || !requestStream, `${name} takes a stream and answers once: not served`);
+  if (requestStream && !responseStream) {
+    const collect = handler as Collector<unknown, unknown>;
+    const handle = async (stream: Stream<unknown, unknown>) => stream.send(await collect(stream));
+    return { kind: "clientStream", name, codec, handle };
+  }
   const kind = responseStream ? (requestStream ? "bidiStream" : "serverStream") : "unary";
-  return { kind, name, codec, handle } as Method;
+  return { kind, name, codec, handle: handler } as Method;
 }

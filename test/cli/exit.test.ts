@@ -5,7 +5,7 @@ import { ConfigurationError, NotFoundError, UsageError } from "../../src/cli/usa
 import { InvariantError } from "../../src/lib/assert.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
 import { DiskError, InUseError } from "../../src/lib/disk.ts";
-import { TlsError } from "../../src/rpc/server.ts";
+import { TlsError } from "../../src/rpc/secure.ts";
 
 test("what went wrong decides the exit code", () => {
   const disk = (code: string, operation = "write") => new DiskError(code, operation, "/x");

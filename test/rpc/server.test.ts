@@ -4,7 +4,7 @@ import { connectionContract } from "./connection.ts";
 import { serverContract } from "./contract.ts";
 import { securityContract } from "./security.ts";
 
-describe("the server on grpc-js", () => {
+describe("the server", () => {
   serverContract(serve);
   connectionContract(serve);
   securityContract(serve);

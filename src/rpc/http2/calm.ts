@@ -1,0 +1,37 @@
+/**
+ * How much a client may ask for that costs it nothing and us something: frames that change nothing,
+ * streams that are taken back. Credit grows with time and with calls that are answered; who has used
+ * it up is told to calm down (RFC 9113, section 10.5).
+ */
+import type { Clock } from "../../lib/clock.ts";
+import { ConnectionError, errorCodes } from "./error.ts";
+
+const creditMax = 10_000;
+const creditPerMs = 1;
+
+export class Calm {
+  readonly #clock: Clock;
+  #credit = creditMax;
+  #since: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#since = clock.now();
+  }
+
+  /** Notes that something was answered: what usually goes with it is free. */
+  earn(): void {
+    if (this.#credit < creditMax) this.#credit += 4;
+  }
+
+  /** Notes a frame of this `cost`. ConnectionError when there were too many. */
+  spend(cost: number, what: string): void {
+    this.#credit -= cost;
+    if (this.#credit >= 0) return;
+    const now = this.#clock.now();
+    const grown = this.#credit + (now - this.#since) * creditPerMs;
+    this.#credit = Math.min(creditMax, grown);
+    this.#since = now;
+    if (grown < 0) throw new ConnectionError(errorCodes.enhanceYourCalm, `too many ${what}`);
+  }
+}
