@@ -4,8 +4,8 @@ import { CompressionError, Decoder, type Field } from "../../../src/rpc/hpack/de
 import type { Encoder, HeaderField } from "../../../src/rpc/hpack/encoder.ts";
 import { writeInteger } from "../../../src/rpc/hpack/integer.ts";
 
-/** As the server uses it. */
-export const limits = { tableBytesMax: 4096, listBytesMax: 16_384 } as const;
+/** A decoder's limits, as a server may have them. */
+export const limits = { tableBytesMax: 4096, listBytesMax: 16_384 };
 
 /** A decoder with these limits, or with the usual ones. */
 export function decoderOf(options: Partial<typeof limits> = {}): Decoder {
