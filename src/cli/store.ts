@@ -79,7 +79,7 @@ async function hazardsOf(store: ObjectStore): Promise<string[]> {
 }
 
 /** The instruments that requests to a bucket are counted with. */
-export function storeMeters(registry: Registry | undefined): StoreMeters {
+function storeMeters(registry: Registry | undefined): StoreMeters {
   const entries = storeOperations.map((op: StoreOperation) => {
     const count = (result: "success" | "error") =>
       registry?.counter(metrics.storeOperations, { op, result }) ?? noCounter;

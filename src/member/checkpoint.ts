@@ -184,7 +184,7 @@ async function tablesOfLatest(
 }
 
 /** What the tables of `files` are as a checkpoint of a leader in `term`. */
-export function captureOf(
+function captureOf(
   { directory, log }: Rooms,
   files: Files<Checkpoint>,
   term: Term,

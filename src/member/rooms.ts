@@ -105,10 +105,7 @@ export interface Tables {
 }
 
 /** Opens the tables, and the store as they have it. CorruptionError, ForeignError, DiskError. */
-export async function openTables(
-  options: RecoverOptions,
-  directory: DataDirectory,
-): Promise<Tables> {
+async function openTables(options: RecoverOptions, directory: DataDirectory): Promise<Tables> {
   options.onStep({ name: "tables", done: 0, total: 0 });
   let store: Store | undefined;
   const tree = await openTree(options, directory, () => store);

@@ -52,9 +52,6 @@ export const writeOperations = [
 /** What a member can be, in the `role` label. */
 export const roles = ["single", "leader", "follower"] as const;
 
-/** The stages of a batch, in order: waiting for its turn, becoming durable, becoming visible. */
-export const commitPhases = ["queue", "fsync", "apply"] as const;
-
 const call = ["grpc_type", "grpc_service", "grpc_method"] as const;
 
 export const metrics = {

@@ -40,14 +40,7 @@ export function sieve(floor: number, bottom: boolean): (row: RowView) => boolean
   };
 }
 
-/** What a table's footer tells of its rows; see `wantsMajor`. */
-export interface TableSummary {
-  readonly historyRows: number;
-  readonly historyFirst: number;
-  readonly historyLast: number;
-}
-
-/** Collects a table's summary. */
+/** Collects what a table's footer tells of its rows; see `wantsMajor`. */
 export function summary() {
   let historyRows = 0;
   let historyFirst = 0;

@@ -44,11 +44,6 @@ export function isReadOnly({ failure, success }: TxnCommand): boolean {
   return success.every(isRange) && failure.every(isRange);
 }
 
-/** True for a read-only transaction that asks for no proof that what it reads is the newest. */
-export function isSerializable({ failure, success }: TxnCommand): boolean {
-  return [...success, ...failure].every((step) => step.kind === "range" && step.serializable);
-}
-
 function isRange(operation: Operation): boolean {
   return operation.kind === "range";
 }

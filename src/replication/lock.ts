@@ -201,20 +201,6 @@ async function readPatiently(
   }
 }
 
-/** How a member may become leader (R5). Undefined: it may not, its log need not hold everything. */
-export function wayToLead(
-  head: Head | undefined,
-  incarnation: bigint,
-): "through the bucket" | "with its own log" | undefined {
-  if (head === undefined || head.s3) return "through the bucket";
-  return head.iss.includes(incarnation) ? "with its own log" : undefined;
-}
-
-/** Whether `now` is the head that this process wrote as `ours`: not another's, nor an earlier life's. */
-export function isStill(ours: Head, now: Head): boolean {
-  return now.nonce === ours.nonce;
-}
-
 /** What a takeover is based on. */
 export interface Takeover {
   /** The head that stands; undefined on a prefix without one. */

@@ -37,7 +37,7 @@ import { logKey } from "../object/keys.ts";
 import { refuseOtherCluster } from "./sealed.ts";
 
 export const headerBytes = 168;
-export const batchHeaderBytes = 52;
+const batchHeaderBytes = 52;
 const hashBytes = 32;
 /** What a fence takes: a header and a hash. Data takes more. */
 export const fenceBytes = headerBytes + hashBytes;
@@ -92,11 +92,6 @@ export function encodeLogObject(header: LogHeader, batches: readonly Batch[]): B
   }
   const body = Buffer.concat([encodeHeader(header, end, batches.length), ...parts]);
   return Buffer.concat([body, Buffer.from(sha256(body), "hex")]);
-}
-
-/** Bytes that `batch` takes in a log object. */
-export function batchBytes(batch: Batch): number {
-  return batchHeaderBytes + batch.entries.length;
 }
 
 /** Whether two positions are the same point of the same log. */

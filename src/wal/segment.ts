@@ -55,7 +55,7 @@ export function segmentName(first: Index, opening: number): SegmentName {
 }
 
 /** What `name` says; undefined when it is not a segment's. */
-export function parseSegmentName(name: string): SegmentName | undefined {
+function parseSegmentName(name: string): SegmentName | undefined {
   const [, first, opening] = /^(\d{20})-(\d{10})\.wal$/.exec(name) ?? [];
   if (first === undefined || !Number.isSafeInteger(Number(first))) return undefined;
   return { name, first: indexOf(Number(first)), opening: Number(opening) };

@@ -10,13 +10,11 @@ import {
   encodeHead,
   grantReadLease,
   type Head,
-  isStill,
   readHead,
   recordSelf,
   rereadHead,
   takeThroughBucket,
   takeWithOwnLog,
-  wayToLead,
   writeHead,
 } from "../../src/replication/lock.ts";
 import { seal } from "../../src/replication/sealed.ts";
@@ -122,8 +120,6 @@ test("the first takeover makes the lock, and the lock says what each step says",
   expect(new Set(nonces).size).toBe(5);
   expect(await rereadHead(store, back.now)).toBe("same");
   expect(await rereadHead(store, left.now)).toEqual(back.now);
-  expect(isStill(back.now.head, back.now.head)).toBe(true);
-  expect(isStill(left.now.head, back.now.head)).toBe(false);
 });
 
 test("a takeover begins a term above the lock's and above the member's own, without a lease", () => {
@@ -138,10 +134,6 @@ test("a takeover begins a term above the lock's and above the member's own, with
 });
 
 test("only a member of the set may lead with its own log, and only where the bucket is none", () => {
-  expect(wayToLead(undefined, 0xan)).toBe("through the bucket");
-  expect(wayToLead(head, 0xan)).toBe("through the bucket");
-  expect(wayToLead({ ...head, s3: false }, 0xan)).toBe("with its own log");
-  expect(wayToLead({ ...head, s3: false }, 0xcn)).toBeUndefined();
   const stranger = { self: { ...self, incarnation: 0xcn }, cluster, pastTerm: 0 };
   expect(() => takeWithOwnLog({ ...stranger, head: { ...head, s3: false } })).toThrow("holds");
   expect(() => takeWithOwnLog({ ...stranger, head })).toThrow("holds");
