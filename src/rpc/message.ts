@@ -12,12 +12,22 @@ import { codes, StatusError } from "./status.ts";
 
 export const messageHeaderBytes = 5;
 
-/** `message` behind its header. */
-export function framed(message: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(messageHeaderBytes + message.length);
-  writeU32(bytes, 1, message.length);
-  bytes.set(message, messageHeaderBytes);
-  return bytes;
+/** Writes the header of the message that begins behind it: `bytes` is both. */
+export function writeMessageHeader(bytes: Uint8Array): void {
+  bytes[0] = 0;
+  writeU32(bytes, 1, bytes.length - messageHeaderBytes);
+}
+
+/** Whether bytes[from, to) are one message, not compressed and of `bytesMax` bytes at most. */
+export function wholeMessage(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  bytesMax: number,
+): boolean {
+  const length = to - from - messageHeaderBytes;
+  if (length < 0 || length > bytesMax || bytes[from] !== 0) return false;
+  return readU32(bytes, from + 1) === length;
 }
 
 /** Puts together the messages of one body. */

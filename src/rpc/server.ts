@@ -7,9 +7,8 @@
 import { InvariantError } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Calls, Entry, Incoming } from "./call.ts";
+import type { Calls, Entry, ServerCall } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
-import { Exchange, type ExchangeOptions } from "./exchange.ts";
 import { type Head, headOf } from "./head.ts";
 import { relayHttp1 } from "./http1.ts";
 import { Connection, type ConnectionOptions } from "./http2/connection.ts";
@@ -26,7 +25,9 @@ import { listenSecure, type SecureListener, type TlsOptions } from "./secure.ts"
 import type { Service } from "./service.ts";
 import type { ListenAddress, Listener, Receiver, Socket } from "./socket.ts";
 import { codes, type Status } from "./status.ts";
+import { StreamingCall } from "./streaming.ts";
 import { headOnly } from "./trailers.ts";
+import { UnaryCall } from "./unary.ts";
 
 export interface ServerOptions {
   readonly services: readonly Service[];
@@ -104,9 +105,9 @@ class FrontDoor implements Server {
   readonly #options: ServerOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #services = new Set<string>();
-  readonly #active = new Set<Incoming>();
+  readonly #streaming = new Set<ServerCall>();
   readonly #guests = new Set<Guest>();
-  readonly #exchanges: ExchangeOptions;
+  readonly #calls: Calls;
   readonly #connections: Omit<ConnectionOptions<Head>, "application">;
   readonly #over = new AbortController();
   #listener: Listener | SecureListener | undefined;
@@ -119,14 +120,18 @@ class FrontDoor implements Server {
     const { clock, keepalive, limits, logger } = options;
     this.#options = options;
     this.#register(options.services, options.meters);
-    this.#exchanges = {
-      calls: this.#calls(),
+    this.#calls = {
+      clock,
+      meters: options.meters,
       deadlines: new Deadlines(clock),
       receiveBytesMax: limits.receiveBytesMax,
+      sendQueueBytesMax: limits.sendQueueBytesMax,
+      fault: (path, error) => this.#fault(path, error),
       hold: (bytes) => {
         this.#heldBytes += bytes;
         return this.#heldBytes > heldBytesMax;
       },
+      streaming: this.#streaming,
     };
     this.#connections = {
       clock,
@@ -149,9 +154,7 @@ class FrontDoor implements Server {
   }
 
   get streams(): number {
-    let count = 0;
-    for (const call of this.#active) if (call.streaming) count++;
-    return count;
+    return this.#streaming.size;
   }
 
   async listen(): Promise<void> {
@@ -181,14 +184,13 @@ class FrontDoor implements Server {
     const { clock, stopped } = this.#options;
     this.#isStopping = true;
     this.#listener?.stop();
-    for (const call of [...this.#active]) if (call.streaming) call.abort(stopped);
+    for (const call of [...this.#streaming]) call.abort(stopped);
     for (const { conversation } of [...this.#guests]) conversation.shutDown();
     const gone = new AbortController();
     this.#emptied = () => gone.abort();
     if (this.#guests.size > 0) await clock.sleep(graceMs, gone.signal);
     this.#over.abort();
     for (const { socket } of [...this.#guests]) socket.destroy();
-    for (const call of [...this.#active]) call.cancel(codes.cancelled);
   }
 
   #register(services: readonly Service[], meters: Meters): void {
@@ -200,17 +202,6 @@ class FrontDoor implements Server {
         this.#entries.set(path, { method, path, meters: instruments, handled: new Map() });
       }
     }
-  }
-
-  #calls(): Calls {
-    const { clock, limits, meters } = this.#options;
-    return {
-      clock,
-      meters,
-      sendQueueBytesMax: limits.sendQueueBytesMax,
-      active: this.#active,
-      fault: (path, error) => this.#fault(path, error),
-    };
   }
 
   #fault(path: string, error: unknown): void {
@@ -270,10 +261,14 @@ class FrontDoor implements Server {
       stream.respond(refusal ?? headOnly(this.#options.stopped), true);
       return stream.receiver;
     }
-    const exchange = new Exchange(entry, head, stream, caller, this.#exchanges);
-    stream.receiver = exchange;
-    exchange.start();
-    return exchange;
+    const { method } = entry;
+    if (method.kind === "unary") {
+      return new UnaryCall(method, entry, head, stream, caller, this.#calls);
+    }
+    const call = new StreamingCall(method, entry, head, stream, caller, this.#calls);
+    stream.receiver = call;
+    void call.start();
+    return call;
   }
 
   #find(path: string): Entry | Status {

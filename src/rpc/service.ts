@@ -19,8 +19,17 @@ export interface UnaryMethod<Request, Response> {
   readonly kind: "unary";
   readonly name: string;
   readonly codec: Codec<Request, Response>;
-  /** Answers, or throws StatusError. Any other error is a fault of the server. */
-  handle(request: Request, call: Call): Promise<Response> | Response;
+  /**
+   * Answers through `reply`, now or later, once. A StatusError, thrown or given to `reply`, says why
+   * there is no answer; any other error is a fault of the server.
+   */
+  handle(request: Request, call: Call, reply: Reply<Response>): void;
+}
+
+/** Where the answer to a request goes. */
+export interface Reply<Response> {
+  send(response: Response): void;
+  fail(error: unknown): void;
 }
 
 /**
@@ -38,9 +47,10 @@ export interface StreamMethod<Request, Response> {
 export type MethodKind = Method["kind"];
 
 export interface Codec<Request, Response> {
-  /** Throws on bytes that are no such message. May keep views of `bytes`. */
-  decode(bytes: Uint8Array): Request;
-  encode(response: Response): Uint8Array;
+  /** The message in bytes[from, to). Throws on bytes that are none. May keep views of `bytes`. */
+  decode(bytes: Uint8Array, from: number, to: number): Request;
+  /** The message behind `room` bytes that are anything. */
+  encode(response: Response, room: number): Uint8Array;
 }
 
 /** What a handler may know of its caller. */
@@ -102,7 +112,10 @@ type Handler<D extends MethodDefinition> = D["responseStream"] extends true
   ? StreamMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"]
   : D["requestStream"] extends true
     ? Collector<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>
-    : UnaryMethod<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>["handle"];
+    : Responder<MessageOf<D["requestType"]>, MessageOf<D["responseType"]>>;
+
+/** Answers a request, or throws StatusError: the handler of a unary method. */
+type Responder<Request, Response> = (request: Request, call: Call) => Promise<Response> | Response;
 
 /** Takes all requests, and answers once: the handler of a `clientStream`. */
 type Collector<Request, Response> = (stream: Stream<Request, Response>) => Promise<Response>;
@@ -112,28 +125,53 @@ export type Handlers<D extends Definition> = {
   readonly [Name in keyof D["methods"]]: Handler<D["methods"][Name]>;
 };
 
+/** What may handle a method. */
+type AnyHandler =
+  | StreamMethod<unknown, unknown>["handle"]
+  | Responder<unknown, unknown>
+  | Collector<unknown, unknown>;
+
 /** The service that `definition` describes, with its handlers. */
 export function serviceOf<D extends Definition>(definition: D, handlers: Handlers<D>): Service {
   const methods = Object.entries(definition.methods).map(([key, method]) =>
-    methodOf(method, handlers[key] as Method["handle"] | Collector<unknown, unknown>),
+    methodOf(method, handlers[key] as AnyHandler),
   );
   return { name: definition.fullName, methods };
 }
 
-function methodOf(
-  definition: MethodDefinition,
-  handler: Method["handle"] | Collector<unknown, unknown>,
-): Method {
+function methodOf(definition: MethodDefinition, handler: AnyHandler): Method {
   const { name, requestStream, requestType, responseStream, responseType } = definition;
   const codec: Codec<unknown, unknown> = {
-    decode: (bytes) => requestType.decode(bytes),
-    encode: (response) => responseType.encode(response).finish(),
+    decode: (bytes, from, to) => requestType.decode(bytes.subarray(from, to)),
+    encode: (response, room) => behind(responseType.encode(response).finish(), room),
   };
-  if (requestStream && !responseStream) {
+  if (responseStream) {
+    const handle = handler as StreamMethod<unknown, unknown>["handle"];
+    return { kind: requestStream ? "bidiStream" : "serverStream", name, codec, handle };
+  }
+  if (requestStream) {
     const collect = handler as Collector<unknown, unknown>;
     const handle = async (stream: Stream<unknown, unknown>) => stream.send(await collect(stream));
     return { kind: "clientStream", name, codec, handle };
   }
-  const kind = responseStream ? (requestStream ? "bidiStream" : "serverStream") : "unary";
-  return { kind, name, codec, handle: handler } as Method;
+  return { kind: "unary", name, codec, handle: replying(handler as Responder<unknown, unknown>) };
+}
+
+/** A handler that answers by what it returns, as one that answers through a Reply. */
+function replying(respond: Responder<unknown, unknown>): UnaryMethod<unknown, unknown>["handle"] {
+  return (request, call, reply) => {
+    const response = respond(request, call);
+    if (!(response instanceof Promise)) reply.send(response);
+    else
+      response.then(
+        (value) => reply.send(value),
+        (error) => reply.fail(error),
+      );
+  };
+}
+
+function behind(message: Uint8Array, room: number): Uint8Array {
+  const bytes = new Uint8Array(room + message.length);
+  bytes.set(message, room);
+  return bytes;
 }

@@ -73,24 +73,36 @@ export class Sender {
 
   /** Sends a header block, in one frame or, where it is large, in several. */
   headers(stream: number, fields: readonly HeaderField[], isEnd: boolean): void {
-    const block = this.#blocks.encode(fields);
-    let left = block.length;
-    let type: number = frameTypes.headers;
-    let bits: number = isEnd ? flags.endStream : 0;
-    let from = 0;
-    do {
-      const length = Math.min(left, framePayloadBytesMax);
-      left -= length;
-      if (left === 0) bits |= flags.endHeaders;
-      const at = this.#frame(length, type, bits, stream);
-      this.#output.bytes.set(
-        from === 0 && left === 0 ? block : block.subarray(from, from + length),
-        at,
-      );
-      from += length;
-      type = frameTypes.continuation;
-      bits = 0;
-    } while (left > 0);
+    this.#block(stream, this.#blocks.encode(fields), isEnd);
+  }
+
+  /** Sends a whole response whose body `allowance` allows, with one look for room. */
+  answer(
+    stream: number,
+    head: readonly HeaderField[],
+    body: Uint8Array,
+    trailers: readonly HeaderField[],
+  ): void {
+    const first = this.#blocks.encode(head);
+    const last = this.#blocks.encode(trailers);
+    if (Math.max(first.length, last.length) > framePayloadBytesMax) {
+      this.#block(stream, first, false);
+      this.data(stream, body, 0, body.length);
+      this.#block(stream, last, true);
+      return;
+    }
+    const lengths = first.length + body.length + last.length;
+    const { endHeaders, endStream } = flags;
+    let at = this.#reserve(3 * frameHeaderBytes + lengths);
+    const out = this.#output.bytes;
+    at = writeFrameHeader(out, at, first.length, frameTypes.headers, endHeaders, stream);
+    at = copy(out, at, first);
+    at = writeFrameHeader(out, at, body.length, frameTypes.data, 0, stream);
+    at = copy(out, at, body);
+    const ends = endHeaders | endStream;
+    at = writeFrameHeader(out, at, last.length, frameTypes.headers, ends, stream);
+    copy(out, at, last);
+    this.#window -= body.length;
   }
 
   /** How many of `length` bytes of DATA may be sent now on a stream whose window is `window`. */
@@ -99,15 +111,12 @@ export class Sender {
     return Math.max(0, Math.min(length, window, this.#window, framePayloadBytesMax));
   }
 
-  /** Begins a frame of DATA that `allowance` allows; returns where in `bytes` its payload goes. */
-  data(stream: number, length: number): number {
-    this.#window -= length;
-    return this.#frame(length, frameTypes.data, 0, stream);
-  }
-
-  /** Where a frame is written; see `data`. */
-  get bytes(): Uint8Array {
-    return this.#output.bytes;
+  /** Sends bytes[from, to) as a frame of DATA; as many as `allowance` allows. */
+  data(stream: number, bytes: Uint8Array, from: number, to: number): void {
+    this.#window -= to - from;
+    const at = this.#frame(to - from, frameTypes.data, 0, stream);
+    const isAll = from === 0 && to === bytes.length;
+    copy(this.#output.bytes, at, isAll ? bytes : bytes.subarray(from, to));
   }
 
   /** Calls `stream.pump` when it may send. */
@@ -163,9 +172,39 @@ export class Sender {
     bytes.set(debug, writeU32(bytes, writeU32(bytes, at, lastStream), code));
   }
 
+  #block(stream: number, block: Uint8Array, isEnd: boolean): void {
+    let type: number = frameTypes.headers;
+    let bits: number = isEnd ? flags.endStream : 0;
+    let from = 0;
+    do {
+      const to = Math.min(block.length, from + framePayloadBytesMax);
+      if (to === block.length) bits |= flags.endHeaders;
+      const at = this.#frame(to - from, type, bits, stream);
+      copy(this.#output.bytes, at, block.subarray(from, to));
+      from = to;
+      type = frameTypes.continuation;
+      bits = 0;
+    } while (from < block.length);
+  }
+
   #frame(length: number, type: number, bits: number, stream: number): number {
-    if (this.#output.length > outputBytesMax) this.#overflowed();
-    const at = this.#output.reserve(frameHeaderBytes + length);
+    const at = this.#reserve(frameHeaderBytes + length);
     return writeFrameHeader(this.#output.bytes, at, length, type, bits, stream);
   }
+
+  #reserve(length: number): number {
+    if (this.#output.length > outputBytesMax) this.#overflowed();
+    return this.#output.reserve(length);
+  }
+}
+
+/** For so few bytes a loop is faster than a call out of JavaScript. */
+const loopBytesMax = 48;
+
+/** Copies all of `bytes` to `at`; returns where they end. */
+function copy(out: Uint8Array, at: number, bytes: Uint8Array): number {
+  const { length } = bytes;
+  if (length > loopBytesMax) out.set(bytes, at);
+  else for (let index = 0; index < length; index++) out[at + index] = bytes[index] as number;
+  return at + length;
 }

@@ -102,6 +102,20 @@ export class Stream {
     if (isEnd) this.#ended();
   }
 
+  /** Sends a whole response: `head`, a body that is `bytes`, `trailers`. */
+  answer(head: readonly HeaderField[], bytes: Uint8Array, trailers: readonly HeaderField[]): void {
+    if (this.#isLocalEnded) return;
+    if (this.#queue.length > 0 || this.#allowance(bytes.length) < bytes.length) {
+      this.respond(head, false);
+      this.write(bytes);
+      this.end(trailers);
+      return;
+    }
+    this.#sendWindow -= bytes.length;
+    this.#owner.sender.answer(this.id, head, bytes, trailers);
+    this.#ended();
+  }
+
   /** Sends a part of the body; `taken` is called when it has left the queue, which may be at once. */
   write(bytes: Uint8Array, taken?: () => void): void {
     if (this.#isLocalEnded || this.#trailers !== undefined) return;
@@ -196,10 +210,8 @@ export class Stream {
   }
 
   #frame(bytes: Uint8Array, from: number, to: number): void {
-    const { sender } = this.#owner;
     this.#sendWindow -= to - from;
-    const at = sender.data(this.id, to - from);
-    sender.bytes.set(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), at);
+    this.#owner.sender.data(this.id, bytes, from, to);
   }
 
   #ended(): void {

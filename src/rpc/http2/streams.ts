@@ -144,15 +144,18 @@ export class Streams<Head> implements StreamOwner {
     length: number,
     isEnd: boolean,
   ): void {
-    this.#guard(stream, () => {
+    try {
       if (stream.isRemoteEnded)
         throw new StreamError(errorCodes.streamClosed, "DATA after the end");
       stream.receive(length, end - begin, isEnd);
-      // Padding is of no concern to anybody.
-      if (length > end - begin) stream.restore(length - (end - begin));
-      if (end > begin) stream.receiver.data(bytes, begin, end);
-      if (isEnd && !stream.isLocalEnded) stream.receiver.halfClosed();
-    });
+    } catch (error) {
+      this.#blame(stream, error);
+      return;
+    }
+    // Padding is of no concern to anybody.
+    if (length > end - begin) stream.restore(length - (end - begin));
+    if (end > begin) stream.receiver.data(bytes, begin, end);
+    if (isEnd && !stream.isLocalEnded) stream.receiver.halfClosed();
   }
 
   headers(bits: number, id: number, bytes: Uint8Array, from: number, to: number): void {
@@ -317,10 +320,15 @@ export class Streams<Head> implements StreamOwner {
     try {
       act();
     } catch (error) {
-      if (!(error instanceof StreamError)) throw error;
-      this.#options.calm.spend(1, "bad frames");
-      stream.reset(error.code);
+      this.#blame(stream, error);
     }
+  }
+
+  /** Ends a stream for a StreamError; any other error is not the stream's. */
+  #blame(stream: Stream, error: unknown): void {
+    if (!(error instanceof StreamError)) throw error;
+    this.#options.calm.spend(1, "bad frames");
+    stream.reset(error.code);
   }
 
   #reset(id: number, code: ErrorCode): void {

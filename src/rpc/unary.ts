@@ -1,0 +1,110 @@
+/** A call with one request and one response. */
+import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
+import type { Head } from "./head.ts";
+import type { Stream } from "./http2/stream.ts";
+import { MessageReader, messageHeaderBytes, wholeMessage, writeMessageHeader } from "./message.ts";
+import type { Reply, UnaryMethod } from "./service.ts";
+import { codes, ok, type Status, StatusError } from "./status.ts";
+import { responseHead, trailersOf } from "./trailers.ts";
+
+const noRequest: Status = {
+  code: codes.internal,
+  message: "cardinality violation: received no request message from non-client-streaming RPC",
+};
+const cutShort: Status = { code: codes.internal, message: "unexpected EOF" };
+/** As Go's gRPC says it of unary calls. */
+const malformed = "grpc: error unmarshalling request";
+
+export class UnaryCall extends ServerCall implements Reply<unknown> {
+  readonly #method: UnaryMethod<unknown, unknown>;
+  /** Puts the request together where it comes in pieces, or compressed. */
+  #reader: MessageReader | undefined;
+  #request: Uint8Array | undefined;
+  #from = 0;
+  #to = 0;
+
+  constructor(
+    method: UnaryMethod<unknown, unknown>,
+    entry: Entry,
+    head: Head,
+    stream: Stream,
+    caller: Caller,
+    calls: Calls,
+  ) {
+    super(entry, head, stream, caller, calls);
+    this.#method = method;
+  }
+
+  data(bytes: Uint8Array, from: number, to: number): void {
+    if (this.isOver) return;
+    if (this.#request === undefined && this.#reader === undefined) {
+      if (wholeMessage(bytes, from, to, this.calls.receiveBytesMax)) {
+        this.#take(bytes, from + messageHeaderBytes, to);
+        this.stream.restore(to - from);
+        return;
+      }
+    }
+    this.#read(bytes, from, to);
+  }
+
+  halfClosed(): void {
+    if (this.isOver) return;
+    if (this.#reader !== undefined && this.#reader.held > 0) this.end(cutShort);
+    else if (this.#request === undefined) this.end(noRequest);
+    else this.#ask(this.#request);
+  }
+
+  /** Answers the call, unless it is over. */
+  send(response: unknown): void {
+    if (this.isOver) return;
+    let message: Uint8Array;
+    try {
+      message = this.encode(response, messageHeaderBytes);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    writeMessageHeader(message);
+    this.settle(codes.ok);
+    this.stream.answer(responseHead, message, trailersOf(ok));
+  }
+
+  /** Ends the call with what went wrong. */
+  fail(error: unknown): void {
+    this.end(this.statusOf(error));
+  }
+
+  protected ended(): void {
+    this.#request = undefined;
+    this.#reader = undefined;
+  }
+
+  #ask(bytes: Uint8Array): void {
+    try {
+      this.#method.handle(this.decode(bytes, this.#from, this.#to, malformed), this, this);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #read(bytes: Uint8Array, from: number, to: number): void {
+    this.#reader ??= new MessageReader(this.calls.receiveBytesMax, this.head.inflate);
+    try {
+      this.#reader.push(bytes, from, to, (message) => this.#take(message, 0, message.length));
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      this.end(error);
+      return;
+    }
+    this.stream.restore(to - from);
+    this.hold(this.#reader.held);
+  }
+
+  /** The first message is the request; Go's gRPC does not mind more, either. */
+  #take(bytes: Uint8Array, from: number, to: number): void {
+    if (this.#request !== undefined) return;
+    this.#request = bytes;
+    this.#from = from;
+    this.#to = to;
+  }
+}
