@@ -180,7 +180,8 @@ export class Audit {
     for (const { key } of cluster === undefined ? [] : listed) {
       const [, hex] = /^nodes\/([1-9a-f][0-9a-f]{0,15})$/.exec(key) ?? [];
       if (hex === undefined || cluster === undefined) continue;
-      await this.#sound(key, () => readNode(this.#store, BigInt(`0x${hex}`), cluster));
+      const node = BigInt(`0x${hex}`);
+      await this.#sound(key, () => readNode(this.#store, node, cluster, this.#options));
     }
     this.parts.push({ name: "nodes", counts: { objects: listed.length } });
   }
@@ -289,8 +290,10 @@ export class Audit {
   /** The objects in the order of their slots; while one is looked at the next are on their way. */
   async *#objects(slots: readonly number[]) {
     const coming: Promise<Buffer | undefined>[] = [];
-    const read = async (seq: number) =>
-      await this.#sound(logKey(seq), async () => (await this.#store.get(logKey(seq)))?.bytes);
+    const read = async (seq: number) => {
+      const key = logKey(seq);
+      return await this.#sound(key, async () => (await this.#store.get(key, this.#options))?.bytes);
+    };
     let next = 0;
     for (const seq of slots) {
       while (next < slots.length && coming.length < this.#options.parallel) {

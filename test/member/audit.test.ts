@@ -4,7 +4,8 @@ import { SeededRandom } from "../../src/lib/random.ts";
 import { verifyBucket } from "../../src/member/audit.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
-import { listAll } from "../../src/object/store.ts";
+import { type CallOptions, listAll } from "../../src/object/store.ts";
+import { audit } from "../../src/replication/audit.ts";
 import { fork } from "../../src/replication/branch.ts";
 import { collect } from "../../src/replication/collect.ts";
 import { decodePin, encodePin } from "../../src/replication/pin.ts";
@@ -126,6 +127,29 @@ test("an object that is gone and that others need is found, with what is in doub
   ]);
   process.stdout.write(`${cases.length + 1} objects that went missing were found\n`);
 }, 60_000);
+
+test("every request of an audit can be called off", async () => {
+  const { rig, store, storeAt } = await makeBucket();
+  const { signal } = new AbortController();
+  const [calls, deaf] = [new Set<string>(), new Set<string>()];
+  const watched = new Proxy(store, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== "function") return value;
+      return (key: string, ...rest: unknown[]) => {
+        const call = `${String(name)} ${key.split("/")[0]}`;
+        calls.add(call);
+        if ((rest.at(-1) as CallOptions | undefined)?.signal !== signal) deaf.add(call);
+        return (value as (...all: unknown[]) => unknown).call(target, key, ...rest);
+      };
+    },
+  });
+  const checkTree = () => undefined;
+  await audit(watched, { storeAt, nowMs: rig.clock.wall(), parallel: 4, checkTree, signal });
+  expect([...calls]).toContain("get nodes");
+  expect([...calls]).toContain("get wal");
+  expect([...deaf]).toEqual([]);
+});
 
 test("what a fork that did not finish has named may be gone; what one that did, may not", async () => {
   const told = await makeBucket();
