@@ -47,7 +47,7 @@ export class Flusher<P> {
     return this.#bytesWritten;
   }
 
-  /** Takes a memtable that will not change any more. Returns its number, for `isFlushed`. */
+  /** Takes a memtable that will not change any more; `position` is what the tables hold with it. */
   seal(memtable: Memtable, position: P): void {
     this.#sealed.push({ memtable, position });
     this.#sealedCount++;

@@ -16,7 +16,9 @@
  * Step 4 reads after a plain 412 too: a proxy may have sent the first, successful request twice.
  * A write that was given up may still happen later. That harms nobody as long as the bytes of a
  * conditional write are unique to the writer (they contain a nonce): they are recognised when read,
- * and a tag, once replaced, never comes back.
+ * and a tag, once replaced, never comes back. manifest/latest and gc/boundary have no nonce: of two
+ * who put the same bytes there both may be told that they won. What they wanted stands there then,
+ * and as these two only go forward, none of their contents comes back either.
  */
 import type { Clock } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
