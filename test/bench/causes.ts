@@ -1,4 +1,7 @@
-/** Why a target is missed, where it is: by the beginning of the target's name. */
+/**
+ * Why a target is missed, where it is: by the target's name, or what stands in it before a comma. The
+ * targets beside etcd have the names of their workloads.
+ */
 export const causes: Readonly<Record<string, string>> = {
   "put rate with all keys, of empty":
     "An empty store has nothing to merge. With a million keys each row is written several times more " +

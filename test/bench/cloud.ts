@@ -7,6 +7,7 @@
  *   out   the same line, once it is so
  */
 import { S3Server } from "../sim/s3.ts";
+import { startPart } from "./process.ts";
 
 export interface Cloud extends AsyncDisposable {
   readonly endpoint: string;
@@ -19,27 +20,14 @@ export const cloudKeys = { accessKeyId: "bench", secretAccessKey: "bench" };
 
 /** Starts one; it has no latency yet. */
 export async function startCloud(): Promise<Cloud> {
-  const child = Bun.spawn([process.execPath, `${import.meta.dir}/main.ts`, "cloud"], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const lines = linesOf(child.stdout);
-  const next = async () => {
-    const { done, value } = await lines.next();
-    if (done) throw new Error("the S3 server of the benchmarks ended");
-    return value;
-  };
-  const endpoint = await next();
+  const part = startPart("cloud");
   return {
-    endpoint,
+    endpoint: await part.next(),
     delay: async (milliseconds) => {
-      child.stdin.write(`${milliseconds}\n`);
-      child.stdin.flush();
-      await next();
+      part.tell(`${milliseconds}`);
+      await part.next();
     },
-    [Symbol.asyncDispose]: async () => {
-      child.kill("SIGKILL");
-      await child.exited;
-    },
+    [Symbol.asyncDispose]: () => part[Symbol.asyncDispose](),
   };
 }
 
@@ -52,15 +40,4 @@ export async function runCloud(): Promise<void> {
     process.stdout.write(`${line}\n`);
   }
   process.exit(0);
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, undefined> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const bytes of stream) {
-    const lines = (text + decoder.decode(bytes, { stream: true })).split("\n");
-    text = lines.pop() ?? "";
-    yield* lines;
-  }
-  return undefined;
 }

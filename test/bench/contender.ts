@@ -18,6 +18,8 @@ export interface Contender {
 
 export interface Server extends AsyncDisposable {
   readonly port: number;
+  /** Where the page /metrics is. */
+  readonly metricsPort: number;
   readonly pid: number;
   /** From the start of the process to the answer of the first read. */
   readonly startSeconds: number;
@@ -48,7 +50,8 @@ export function etcdContender(tools: EtcdTools): Contender {
         "--quota-backend-bytes": `${8 * 2 ** 30}`,
       };
       const command = [tools.etcd, ...Object.entries(flags).flat(), ...more];
-      return await start(command, directory, port, { ...process.env, ...tools.environment });
+      const ports = { port, metricsPort: port };
+      return await start(command, directory, ports, { ...process.env, ...tools.environment });
     },
   };
 }
@@ -58,15 +61,15 @@ export function t4Contender(binary: string): Contender {
   return {
     name: "t4",
     start: async (directory, more = []) => {
-      const port = await freePort();
+      const [port, metricsPort] = [await freePort(), await freePort()];
       const flags = {
         "--data-dir": directory,
         "--listen": `127.0.0.1:${port}`,
-        "--metrics-addr": "127.0.0.1:0",
+        "--metrics-addr": `127.0.0.1:${metricsPort}`,
       };
       const { HOME, PATH } = process.env;
       const command = [binary, "run", ...Object.entries(flags).flat(), ...more];
-      return await start(command, directory, port, { HOME, PATH });
+      return await start(command, directory, { port, metricsPort }, { HOME, PATH });
     },
   };
 }
@@ -74,7 +77,7 @@ export function t4Contender(binary: string): Contender {
 async function start(
   command: string[],
   directory: string,
-  port: number,
+  ports: Pick<Server, "port" | "metricsPort">,
   environment: Record<string, string | undefined>,
 ): Promise<Server> {
   const logPath = `${directory}.log`;
@@ -87,13 +90,13 @@ async function start(
     await child.exited;
   };
   try {
-    await answering(port, started + startMsMax, () => child.exitCode !== null);
+    await answering(ports.port, started + startMsMax, () => child.exitCode !== null);
   } catch (error) {
     await kill();
     throw new Error(`${command[0]}: ${error}\n${fs.readFileSync(logPath, "utf8")}`);
   }
   const startSeconds = (performance.now() - started) / 1000;
-  return { port, pid: child.pid, startSeconds, kill, [Symbol.asyncDispose]: kill };
+  return { ...ports, pid: child.pid, startSeconds, kill, [Symbol.asyncDispose]: kill };
 }
 
 async function answering(port: number, deadline: number, ended: () => boolean): Promise<void> {

@@ -22,7 +22,8 @@ export function machineOf(directory: string): Machine {
     processor: os.cpus()[0]?.model.trim() ?? "unknown",
     cores: os.availableParallelism(),
     memoryBytes: os.totalmem(),
-    system: `${os.type()} ${os.release()}, ${os.arch()}`,
+    // Without what a build of the kernel adds.
+    system: `${os.type()} ${/^\d+\.\d+/.exec(os.release())?.[0] ?? ""}, ${os.arch()}`,
     bun: Bun.version,
     syncMedianMs: sync.quantile(0.5),
     syncP99Ms: sync.quantile(0.99),

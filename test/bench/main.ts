@@ -2,7 +2,7 @@
  * etcd and T4 side by side:
  *
  *   bun run bench                    everything, 3 rounds
- *   bun run bench --only calls       one suite (repeat it for more): calls, watches, million, storage, bucket
+ *   bun run bench --only door        one suite (repeat it for more): door, crowd, floor, million, storage, bucket
  *   bun run bench --rounds 5
  *   bun run bench --quick            a hundredth of the work: says that it runs, and no more
  *   bun run bench --json out.json --markdown docs/benchmarks.md
@@ -16,28 +16,32 @@ import { etcdTools } from "../setup/etcd.ts";
 import { provideH2load } from "../setup/h2load.ts";
 import { provideEtcd } from "../setup/provide.ts";
 import { bucket } from "./bucket.ts";
-import { calls } from "./calls.ts";
 import { runCloud } from "./cloud.ts";
 import { type Contender, etcdContender, t4Contender } from "./contender.ts";
+import { crowd } from "./crowd.ts";
+import { door } from "./door.ts";
+import { runEcho } from "./echo.ts";
+import { floor } from "./floor.ts";
 import { machineOf } from "./machine.ts";
 import { runMember } from "./member.ts";
 import { million } from "./million.ts";
 import { runPhase } from "./phases.ts";
-import { markdownOf, type Report, targetsOf, textOf } from "./report.ts";
+import { markdownOf, type Report, textOf } from "./report.ts";
 import { Sheet } from "./sheet.ts";
 import { storage } from "./storage.ts";
 import type { Round, Scale, Suite } from "./suite.ts";
-import { watches } from "./watches.ts";
+import { ratiosOf, targetsOf } from "./targets.ts";
 
-const suites: readonly Suite[] = [calls, watches, million, storage, bucket];
-const whole: Scale = { share: 1, keys: 1_000_000, stretch: 100_000 };
-const quick: Scale = { share: 0.01, keys: 5000, stretch: 500 };
+const suites: readonly Suite[] = [door, crowd, floor, million, storage, bucket];
+const whole: Scale = { share: 1, seconds: 2, keys: 1_000_000, stretch: 100_000 };
+const quick: Scale = { share: 0.01, seconds: 0.02, keys: 5000, stretch: 500 };
 const results = "node_modules/.cache/bench";
 
 const parts: Readonly<Record<string, (settings: readonly string[]) => Promise<void>>> = {
   member: runMember,
   bucket: runPhase,
   cloud: runCloud,
+  echo: runEcho,
 };
 const part = parts[process.argv[2] ?? ""];
 
@@ -75,12 +79,13 @@ async function bench(argv: string[]): Promise<void> {
       }
     }
     const versions = { etcd: tools.version, t4: versionOf(`${scratch}/t4`) };
-    const command = ["bun run bench", ...argv].join(" ");
-    const { rounds } = options;
+    const { command, rounds } = options;
     const date = new Date().toISOString();
     // A small store says nothing about how a large one does.
-    const targets = options.scale === whole ? targetsOf(sheet) : [];
-    const report = { command, date, rounds, versions, machine, sheet, suites, targets };
+    const isWhole = options.scale === whole;
+    const targets = isWhole ? targetsOf(sheet) : [];
+    const ratios = isWhole ? ratiosOf(sheet) : [];
+    const report = { command, date, rounds, versions, machine, sheet, suites, targets, ratios };
     say(`\n${textOf(report)}\n`);
     write(report, options.json ?? `${results}/${date.replaceAll(":", "")}.json`, options.markdown);
   } finally {
@@ -98,8 +103,8 @@ async function runRound(suite: Suite, contender: Contender, round: Round): Promi
 }
 
 function write(report: Report, json: string, markdown: string | undefined): void {
-  const { command, date, machine, rounds, sheet, targets, versions } = report;
-  const figures = { command, date, rounds, versions, machine, targets, rows: sheet.rows };
+  const { sheet, suites: _, ...rest } = report;
+  const figures = { ...rest, rows: sheet.rows };
   fs.writeFileSync(json, `${JSON.stringify(figures, undefined, 2)}\n`);
   say(json);
   if (markdown === undefined) return;
@@ -108,8 +113,9 @@ function write(report: Report, json: string, markdown: string | undefined): void
 }
 
 function optionsOf(args: string[]) {
-  const { values } = parseArgs({
+  const { tokens, values } = parseArgs({
     args,
+    tokens: true,
     options: {
       json: { type: "string" },
       markdown: { type: "string" },
@@ -125,7 +131,13 @@ function optionsOf(args: string[]) {
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
     throw new Error("--rounds takes a number from 1 to 100");
   }
+  // Where the figures go is nothing that they depend on.
+  const telling = tokens
+    .filter((token) => token.kind === "option")
+    .filter(({ name }) => name !== "json" && name !== "markdown")
+    .map(({ name, value }) => (value === undefined ? `--${name}` : `--${name} ${value}`));
   return {
+    command: ["bun run bench", ...telling].join(" "),
     rounds,
     json: values.json,
     markdown: values.markdown,
@@ -134,8 +146,10 @@ function optionsOf(args: string[]) {
   };
 }
 
+/** As the program says it, without its name. */
 function versionOf(binary: string): string {
-  return Bun.spawnSync([binary, "version"]).stdout.toString().split("\n")[0]?.trim() ?? "";
+  const [line = ""] = Bun.spawnSync([binary, "version"]).stdout.toString().split("\n");
+  return line.trim().replace(/^t4 /, "");
 }
 
 function say(line: string): void {

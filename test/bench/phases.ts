@@ -18,6 +18,7 @@ import { type DepositOptions, openCloudStore, openDeposit } from "./deposit.ts";
 import { type Driven, median } from "./drive.ts";
 import { keyOf, shuffled } from "./keys.ts";
 import { openMember, putMany, rangeOf } from "./member.ts";
+import { over } from "./pace.ts";
 import { tell } from "./process.ts";
 
 export interface PhaseSettings {
@@ -93,11 +94,6 @@ export async function runPhase([name = "", settings = ""]: readonly string[]): P
 
 /** So many that the time is over first. */
 const endless = Number.MAX_SAFE_INTEGER;
-
-function over(seconds: number): () => boolean {
-  const end = performance.now() + seconds * 1000;
-  return () => performance.now() >= end;
-}
 
 async function puts({ callers, seconds, ...options }: PhaseSettings["puts"]): Promise<PutFigures> {
   const { checkpoint, member, requests } = await openDeposit(options);

@@ -3,7 +3,7 @@ import type { ContenderName } from "./contender.ts";
 import { median } from "./drive.ts";
 
 /** "" is for what is counted, "$" for US dollars. */
-export type Unit = "/s" | "ms" | "s" | "MB" | "%" | "$" | "";
+export type Unit = "/s" | "ms" | "s" | "MB" | "kB" | "%" | "$" | "";
 
 export interface Row {
   readonly suite: string;
@@ -47,9 +47,12 @@ export class Sheet {
   }
 }
 
-/** How many times better T4 is, by the medians: above 1 is better. Undefined without both. */
+/**
+ * How many times better T4 is, by the medians: above 1 is better. Undefined without both, and for what
+ * is counted.
+ */
 export function advantage({ unit, values }: Row): number | undefined {
-  if (values.etcd.length === 0 || values.t4.length === 0) return undefined;
+  if (values.etcd.length === 0 || values.t4.length === 0 || unit === "") return undefined;
   const [etcd, t4] = [median(values.etcd), median(values.t4)];
   return unit === "/s" || unit === "%" ? t4 / etcd : etcd / t4;
 }

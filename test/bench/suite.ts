@@ -6,6 +6,8 @@ import type { Sheet } from "./sheet.ts";
 export interface Scale {
   /** Share of the calls of the short workloads that is made. */
   readonly share: number;
+  /** Of each stretch that is measured for a time. */
+  readonly seconds: number;
   /** Keys of the large stores. */
   readonly keys: number;
   /** Puts in each measured stretch on a large store. */
