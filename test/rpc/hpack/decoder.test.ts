@@ -58,7 +58,9 @@ test("4.2: a third size update is an error", () => {
 
 test("4.2: a size update behind a field is an error", () => {
   for (const field of ["82", "040131", "100161 0131", remembered]) {
-    expect(() => read(decoderOf(), `${field} 20`)).toThrow(CompressionError);
+    for (const update of ["20", "20 0161 0131", "3fe11f"]) {
+      expect(() => read(decoderOf(), `${field} ${update}`)).toThrow("may only begin a block");
+    }
   }
 });
 
@@ -66,7 +68,7 @@ test("4.2: a size update beyond what we announced is an error", () => {
   expect(read(decoderOf(), "3fe11f")).toEqual([]);
   expect(() => read(decoderOf(), "3fe21f")).toThrow("4097");
   expect(() => read(decoderOf(), "3fffffff7f")).toThrow(CompressionError);
-  expect(() => read(decoderOf(), "3fffffffffffff7f")).toThrow(CompressionError);
+  expect(() => read(decoderOf(), "3fffffffffffff7f")).toThrow("a table size is no integer");
 });
 
 test("4.2: a table larger than 4,096 bytes is only used once the peer says so", () => {
@@ -120,6 +122,12 @@ test("5.2: a string that is no Huffman code is an error, as name and as value", 
 
 test("5.2: names and values are latin1, every byte", () => {
   expect(read(decoderOf(), "00 02ff61 038000fe")).toEqual(["\xffa: \x80\0\xfe"]);
+});
+
+test("5.1: an index that is cut off or too long is an error", () => {
+  for (const block of ["ff", "ff80", "ff8080808000", "7f", "0f80"]) {
+    expect(() => read(decoderOf(), block)).toThrow("an index is no integer");
+  }
 });
 
 test("6.1: index 0 is an error", () => {

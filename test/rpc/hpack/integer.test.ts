@@ -57,4 +57,5 @@ test("5.1: an integer that the block's end cuts off is an error, whatever follow
   for (const to of [0, 1, 2]) {
     expect(readInteger(new Cursor(bytes, 0, to), 0x1f)).toBeNegative();
   }
+  expect(readInteger(new Cursor(hex("05"), 0, 0), 0x1f)).toBeNegative();
 });
