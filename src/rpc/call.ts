@@ -29,8 +29,6 @@ export interface Calls {
   readonly sendQueueBytesMax: number;
   /** Takes whatever a handler throws that is no StatusError. */
   readonly fault: (path: string, error: unknown) => void;
-  /** Notes that more bytes of requests wait to be handled, or fewer; true when there are too many. */
-  readonly hold: (bytes: number) => boolean;
   /** The calls of many messages that have not ended. */
   readonly streaming: Set<ServerCall>;
 }
@@ -49,14 +47,12 @@ export interface Entry {
 export interface Caller {
   readonly peer: string;
   readonly commonName: string | undefined;
+  /** Notes that more bytes are kept on its account, or fewer. */
+  readonly hold: (bytes: number) => void;
 }
 
 const internal: Status = { code: codes.internal, message: "internal error" };
 const late: Status = { code: codes.deadlineExceeded, message: "context deadline exceeded" };
-const overfull: Status = {
-  code: codes.resourceExhausted,
-  message: "too many bytes of requests wait to be handled",
-};
 
 export abstract class ServerCall implements Call, StreamReceiver, Due {
   requestBytes = 0;
@@ -184,12 +180,11 @@ export abstract class ServerCall implements Call, StreamReceiver, Due {
     return internal;
   }
 
-  /** Notes how many bytes of the request are kept; ends the call when all calls keep too many. */
+  /** Notes how many bytes of the request are kept. */
   protected hold(bytes: number): void {
-    const growth = bytes - this.#held;
-    if (growth === 0) return;
+    if (bytes === this.#held) return;
+    this.#caller.hold(bytes - this.#held);
     this.#held = bytes;
-    if (this.calls.hold(growth) && growth > 0) this.abort(overfull);
   }
 
   /** Notes that the call ended; false when it had already. */

@@ -10,12 +10,13 @@ export function listenPlain(address: ListenAddress, accept: Accept): Listener {
     socket: {
       open: (socket) => {
         socket.setNoDelay(true);
-        socket.data = new Plain(socket, accept);
+        socket.data = new Plain(socket);
+        socket.data.begin(accept);
       },
-      data: ({ data }, bytes) => data.receiver.data(bytes),
-      drain: ({ data }) => data.receiver.drain(),
-      end: ({ data }) => data.receiver.end(),
-      close: ({ data }) => data.receiver.close(),
+      data: ({ data }, bytes) => data.receiver?.data(bytes),
+      drain: ({ data }) => data.receiver?.drain(),
+      end: ({ data }) => data.receiver?.end(),
+      close: ({ data }) => data.close(),
       // What fails is closed, too: `close` comes next.
       error: () => undefined,
     },
@@ -27,17 +28,28 @@ class Plain implements Socket {
   readonly peer: string;
   readonly commonName = undefined;
   readonly protocol = undefined;
-  readonly receiver: Receiver;
+  receiver: Receiver | undefined;
   readonly #socket: Bun.Socket<Plain>;
+  #isClosed = false;
 
-  constructor(socket: Bun.Socket<Plain>, accept: Accept) {
+  constructor(socket: Bun.Socket<Plain>) {
     const { remoteAddress, remoteFamily, remotePort } = socket;
     this.peer =
       remoteFamily === "IPv6"
         ? `[${remoteAddress}]:${remotePort}`
         : `${remoteAddress}:${remotePort}`;
     this.#socket = socket;
+  }
+
+  begin(accept: Accept): void {
     this.receiver = accept(this);
+    // It may have been destroyed right there.
+    if (this.#isClosed) this.receiver.close();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.receiver?.close();
   }
 
   write(bytes: Uint8Array, from: number, to: number): number {

@@ -7,9 +7,10 @@
 import { InvariantError } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Calls, Entry, ServerCall } from "./call.ts";
+import type { Caller, Calls, Entry, ServerCall } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Head, headOf } from "./head.ts";
+import { CompressionError } from "./hpack/decoder.ts";
 import { relayHttp1 } from "./http1.ts";
 import { Connection, type ConnectionOptions } from "./http2/connection.ts";
 import { ConnectionError } from "./http2/error.ts";
@@ -92,13 +93,15 @@ const headerListBytesMax = 65_536;
 /** What a client may send of one request before it is handled. */
 const streamWindowBytes = 2 ** 20;
 /** Of requests that are not handled and responses that are not taken, over all clients. */
-const heldBytesMax = 512 * 2 ** 20;
+const heldBytesMax = 2 ** 30;
 const tickMs = 1000;
 
 /** A connection as it is kept track of. */
 interface Guest {
   readonly socket: Socket;
   readonly conversation: Conversation;
+  /** Bytes kept on its account. */
+  heldBytes: number;
 }
 
 class FrontDoor implements Server {
@@ -127,10 +130,6 @@ class FrontDoor implements Server {
       receiveBytesMax: limits.receiveBytesMax,
       sendQueueBytesMax: limits.sendQueueBytesMax,
       fault: (path, error) => this.#fault(path, error),
-      hold: (bytes) => {
-        this.#heldBytes += bytes;
-        return this.#heldBytes > heldBytesMax;
-      },
       streaming: this.#streaming,
     };
     this.#connections = {
@@ -143,7 +142,7 @@ class FrontDoor implements Server {
         headerListBytesMax,
       },
       failed: (peer, error) => {
-        if (error instanceof ConnectionError) logger.debug("connection failed", { peer, error });
+        if (isOfClient(error)) logger.debug("connection failed", { peer, error });
         else this.#fault("connection", error);
       },
     };
@@ -212,12 +211,17 @@ class FrontDoor implements Server {
   }
 
   #accept(socket: Socket): Receiver {
-    const protocols = {
-      http1: (socket: Socket) => this.#http1(socket),
-      http2: (socket: Socket) => this.#http2(socket),
+    const caller = {
+      peer: socket.peer,
+      commonName: socket.commonName,
+      hold: (bytes: number) => this.#hold(guest, bytes),
     };
-    const conversation = new Negotiation(socket, protocols, this.#options.clock.now());
-    const guest = { socket, conversation };
+    const http2 = () => this.#http2(socket, caller);
+    const { http1: target } = this.#options;
+    // Without anyone to pass it on to, HTTP/1.1 is told what is spoken here.
+    const http1 = target === undefined ? http2 : () => relayHttp1(socket, target);
+    const conversation = new Negotiation(socket, { http1, http2 }, this.#options.clock.now());
+    const guest: Guest = { socket, conversation, heldBytes: 0 };
     this.#guests.add(guest);
     if (this.#isStopping) socket.destroy();
     return {
@@ -232,30 +236,35 @@ class FrontDoor implements Server {
     };
   }
 
-  #http2(socket: Socket): Conversation {
+  /** Keeps the account; when all is too much, whoever keeps most has to go. */
+  #hold(guest: Guest, bytes: number): void {
+    guest.heldBytes += bytes;
+    this.#heldBytes += bytes;
+    if (bytes <= 0 || this.#heldBytes <= heldBytesMax) return;
+    let most = guest;
+    for (const each of this.#guests) if (each.heldBytes > most.heldBytes) most = each;
+    const { heldBytes, socket } = most;
+    this.#options.logger.warn("a client that keeps us waiting was cut off", {
+      peer: socket.peer,
+      heldBytes,
+    });
+    socket.destroy();
+  }
+
+  #http2(socket: Socket, caller: Caller): Conversation {
     const application: Application<Head> = {
       read: (request: Request) => headOf(request, (path) => this.#find(path)),
-      open: (stream, head) => this.#open(stream, head, socket),
+      open: (stream, head) => this.#open(stream, head, caller),
       refuseLarge: (stream) => {
         const message = `the header fields are larger than ${headerListBytesMax} bytes`;
         stream.respond(headOnly({ code: codes.resourceExhausted, message }, 431), true);
       },
-      queued: (bytes) => {
-        this.#heldBytes += bytes;
-      },
-      isOverfull: () => this.#heldBytes > heldBytesMax,
+      queued: caller.hold,
     };
     return new Connection(socket, { ...this.#connections, application });
   }
 
-  #http1(socket: Socket): Conversation {
-    const { http1 } = this.#options;
-    if (http1 !== undefined) return relayHttp1(socket, http1);
-    // It is told what is spoken here.
-    return this.#http2(socket);
-  }
-
-  #open(stream: Stream, head: Head, caller: Socket): StreamReceiver {
+  #open(stream: Stream, head: Head, caller: Caller): StreamReceiver {
     const { entry, refusal } = head;
     if (entry === undefined || this.#isStopping) {
       stream.respond(refusal ?? headOnly(this.#options.stopped), true);
@@ -295,4 +304,9 @@ class FrontDoor implements Server {
       for (const { conversation } of [...this.#guests]) conversation.tick(now);
     }
   }
+}
+
+/** Whether it is the client that broke the protocol. */
+function isOfClient(error: unknown): boolean {
+  return error instanceof ConnectionError || error instanceof CompressionError;
 }

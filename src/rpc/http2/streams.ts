@@ -21,10 +21,8 @@ export interface Application<Head> {
   open(stream: Stream, head: Head): StreamReceiver;
   /** Refuses a request whose header fields are larger than is taken. */
   refuseLarge(stream: Stream): void;
-  /** Bytes that wait for clients, more or fewer. */
+  /** Bytes that wait for the client, more or fewer. */
   queued(bytes: number): void;
-  /** Whether so many of them wait that a new request is not to be taken. */
-  isOverfull(): boolean;
 }
 
 export interface StreamsOptions<Head> {
@@ -267,9 +265,6 @@ export class Streams<Head> implements StreamOwner {
       stream.begin(begun?.contentLength, isEnd);
       if (this.#open.size >= settings.concurrentStreamsMax) {
         throw new StreamError(errorCodes.refusedStream, "too many streams");
-      }
-      if (application.isOverfull()) {
-        throw new StreamError(errorCodes.enhanceYourCalm, "answers are not read");
       }
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
