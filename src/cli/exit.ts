@@ -14,14 +14,21 @@ export const exitCodes = {
   usage: { code: 2, meaning: "the command line or a T4_* variable is wrong" },
   notFound: { code: 3, meaning: "what was asked for is not there: a key, a revision, a branch" },
   superseded: { code: 6, meaning: "another member leads; the message names it: do not restart" },
-  corruption: { code: 7, meaning: "a file is damaged; the message names it and the offset" },
+  corruption: {
+    code: 7,
+    meaning: "a file or an object of the bucket is damaged; the message names it and the offset",
+  },
   unreachable: { code: 69, meaning: "the bucket cannot be reached; the message says why" },
   cannotCreate: { code: 73, meaning: "the data directory cannot be made" },
   temporary: {
     code: 75,
-    meaning: "the data directory or a port is in use, or the disk failed: try again later",
+    meaning:
+      "the data directory or a port is in use, the disk failed, or the bucket is full: try again later",
   },
-  permission: { code: 77, meaning: "the user may not read or write a file, or use a port" },
+  permission: {
+    code: 77,
+    meaning: "the user may not read or write a file, or use a port, or the bucket denies access",
+  },
   configuration: {
     code: 78,
     meaning: "a file or address does not fit: foreign or newer data, unreadable certificate",

@@ -5,10 +5,13 @@ import { ConfigurationError, NotFoundError, UsageError } from "../../src/cli/usa
 import { InvariantError } from "../../src/lib/assert.ts";
 import { CorruptionError, ForeignError } from "../../src/lib/corruption.ts";
 import { DiskError, InUseError } from "../../src/lib/disk.ts";
+import { ObjectError, type ObjectErrorKind } from "../../src/object/store.ts";
+import { SupersededError } from "../../src/replication/archive.ts";
 import { TlsError } from "../../src/rpc/secure.ts";
 
 test("what went wrong decides the exit code", () => {
   const disk = (code: string, operation = "write") => new DiskError(code, operation, "/x");
+  const object = (kind: ObjectErrorKind) => new ObjectError(kind, "get", "x", "x");
   const listen = (code: string) =>
     new ListenError("--listen", { host: "h", port: 1 }, Object.assign(new Error(), { code }));
   const cases: [unknown, number][] = [
@@ -27,6 +30,15 @@ test("what went wrong decides the exit code", () => {
     [listen("EACCES"), 77],
     [new ForeignError("/x", "x"), 78],
     [new ConfigurationError("x"), 78],
+    [new SupersededError(2, undefined), 6],
+    [object("damaged"), 7],
+    [object("conflict"), 69],
+    [object("throttled"), 69],
+    [object("unknown"), 69],
+    [object("full"), 75],
+    [object("denied"), 77],
+    [object("invalid"), 78],
+    [object("noBucket"), 78],
     [new TlsError("x"), 78],
     [listen("EADDRNOTAVAIL"), 78],
     [new InvariantError("x"), 1],
