@@ -18,12 +18,25 @@ export interface Sources {
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
   readonly build: Build;
+  /** Undefined without TLS, and while nothing is served. */
+  readonly certificates?: () => CertificateVitals | undefined;
+}
+
+/** What there is to tell of the certificates in use. */
+export interface CertificateVitals {
+  /** Milliseconds since the epoch. */
+  readonly expiresMs: number;
+  /** How often others were put into use. */
+  readonly replaced: number;
+  /** How often others were refused. */
+  readonly refused: number;
 }
 
 /** Registers every metric that is read on demand. */
 export function showGauges(registry: Registry, sources: Sources): void {
   showMember(registry, sources.vitals);
   showProcess(registry, sources.wall);
+  showCertificates(registry, sources);
   const { bun, commit, version } = sources.build;
   registry.read(metrics.ready, () => (sources.ready() ? 1 : 0));
   registry.read(metrics.buildInfo, () => [{ labels: { version, commit, bun }, value: 1 }]);
@@ -76,6 +89,21 @@ function showMember(registry: Registry, vitals: () => Vitals | undefined): void 
     const now = vitals();
     if (now === undefined) return [];
     return [{ labels: { server_id: now.memberId.toString(16) }, value: 1 }];
+  });
+}
+
+function showCertificates(registry: Registry, { certificates, wall }: Sources): void {
+  registry.read(metrics.certificateExpirySeconds, () => {
+    const now = certificates?.();
+    return now === undefined ? [] : [{ labels: {}, value: (now.expiresMs - wall()) / 1000 }];
+  });
+  registry.read(metrics.certificateReloads, () => {
+    const now = certificates?.();
+    if (now === undefined) return [];
+    return [
+      { labels: { result: "success" }, value: now.replaced },
+      { labels: { result: "error" }, value: now.refused },
+    ];
   });
 }
 

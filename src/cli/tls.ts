@@ -146,7 +146,9 @@ function textOf({ bytes, flag, path }: Pem, mark: string, what: string): string 
 
 function checkKey(pem: Pem, certificate: Pem, chain: readonly X509Certificate[]): void {
   const key = privateKeyOf(pem);
-  const at = chain.findIndex((each) => each.checkPrivateKey(key));
+  const at = used(certificate, "certificate", () =>
+    chain.findIndex((each) => each.checkPrivateKey(key)),
+  );
   if (at === 0) return;
   throw new ConfigurationError(
     at < 0
@@ -160,9 +162,12 @@ function checkKey(pem: Pem, certificate: Pem, chain: readonly X509Certificate[])
 function checkOrder(pem: Pem, chain: readonly X509Certificate[]): void {
   for (const [at, issuer] of chain.entries()) {
     const signed = chain[at - 1];
-    if (signed === undefined || (signed.checkIssued(issuer) && signed.verify(issuer.publicKey))) {
-      continue;
-    }
+    const isIssuer = used(
+      pem,
+      "certificate",
+      () => signed === undefined || (signed.checkIssued(issuer) && signed.verify(issuer.publicKey)),
+    );
+    if (isIssuer) continue;
     throw new ConfigurationError(
       `${pem.flag}: ${named(pem, chain, at)} did not sign the one before: ` +
         "the order is the server's own first, then each the one that signed the one before",
@@ -180,9 +185,14 @@ function checkValidity(
   const { validFrom, validTo } = chain[at] as X509Certificate;
   const [fromMs, toMs] = [Date.parse(validFrom), Date.parse(validTo)];
   if (fromMs <= wallMs && wallMs <= toMs) return toMs;
-  const time = (milliseconds: number) => new Date(milliseconds).toISOString().replace(".000", "");
-  const reason = wallMs > toMs ? `expired at ${time(toMs)}` : `is not valid before ${time(fromMs)}`;
+  const reason =
+    wallMs > toMs ? `expired at ${dateText(toMs)}` : `is not valid before ${dateText(fromMs)}`;
   throw new ConfigurationError(`${pem.flag}: ${named(pem, chain, at)} ${reason}`);
+}
+
+/** A time of a certificate, which knows no fractions of a second. `milliseconds` since the epoch. */
+export function dateText(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(".000", "");
 }
 
 /** A certificate of a file, in words. */

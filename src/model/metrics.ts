@@ -180,6 +180,16 @@ export const metrics = {
     "Bytes of messages sent to clients.",
   ),
 
+  certificateExpirySeconds: gauge(
+    "t4_cert_expiry_seconds",
+    "Time until the certificate in use expires, below 0 when it has; only with TLS.",
+  ),
+  certificateReloads: counter(
+    "t4_tls_reloads_total",
+    "Changes of the certificate files that were put into use (success), or refused (error).",
+    ["result"],
+  ),
+
   storeOperations: counter(
     "t4_object_store_ops_total",
     "Requests to the object store, each try of one by itself; that nothing is there is no error.",

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { build } from "../../src/cli/build.ts";
-import { showGauges } from "../../src/cli/gauges.ts";
+import { type CertificateVitals, showGauges } from "../../src/cli/gauges.ts";
 import { callMeters, watchLoop } from "../../src/cli/instruments.ts";
 import { silent } from "../../src/lib/logger.ts";
 import { Registry } from "../../src/lib/registry.ts";
@@ -73,6 +73,28 @@ test("the process tells what it uses", async () => {
   expect(number("process_virtual_memory_bytes")).toBeGreaterThan(2 ** 20);
   expect(number("process_open_fds")).toBeGreaterThan(2);
   expect(number("process_max_fds")).toBeGreaterThan(number("process_open_fds"));
+});
+
+test("certificates are told of only where there are some", async () => {
+  const registry = new Registry();
+  let certificates: CertificateVitals | undefined;
+  showGauges(registry, {
+    vitals: () => undefined,
+    ready: () => false,
+    wall: () => 5000,
+    build,
+    certificates: () => certificates,
+  });
+  const results = ["success", "error"].map((result) => `t4_tls_reloads_total{result="${result}"}`);
+  const values = async () => {
+    const now = await shown(registry);
+    return ["t4_cert_expiry_seconds", ...results].map((name) => now.get(name));
+  };
+  expect(await values()).toEqual([undefined, undefined, undefined]);
+  certificates = { expiresMs: 65_000, replaced: 2, refused: 1 };
+  expect(await values()).toEqual(["60", "2", "1"]);
+  certificates = { ...certificates, expiresMs: 4000 };
+  expect(await values()).toEqual(["-1", "2", "1"]);
 });
 
 test("calls are counted under the labels that etcd's dashboards use", async () => {
