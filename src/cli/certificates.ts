@@ -24,10 +24,8 @@ import { ConfigurationError } from "./usage.ts";
 
 export interface CertificatesOptions {
   readonly files: TlsFiles;
-  /** What the files held at the start, and is in use. */
+  /** What the files held at the start. */
   readonly inUse: Tls;
-  /** Puts other certificates into use. TlsError, and nothing has changed, when that cannot be. */
-  readonly replace: (tls: Tls) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Takes a broken invariant: the process should stop on it. */
@@ -36,6 +34,9 @@ export interface CertificatesOptions {
   readonly read?: ReadFile;
 }
 
+/** Puts certificates into use. TlsError, and nothing has changed, when they cannot be used. */
+export type Replace = (tls: Tls) => void;
+
 const lookEveryMs = 10_000;
 const dayMs = 24 * 3600 * 1000;
 /** From when on it is told that a certificate is going to expire: once a day. */
@@ -43,7 +44,7 @@ const soonMs = 30 * dayMs;
 
 export class Certificates {
   readonly #options: CertificatesOptions;
-  readonly #task: Task;
+  #task: Task | undefined;
   #inUse: Tls;
   /** Somebody wants to be told what comes of the next look. */
   #isAsked = false;
@@ -54,20 +55,24 @@ export class Certificates {
   #replaced = 0;
   #refused = 0;
 
-  /** Follows the files, and SIGHUP, until `stop`. */
+  /** From now on SIGHUP does not end the process. */
   constructor(options: CertificatesOptions) {
-    const { clock, fatal, logger } = options;
     this.#options = options;
     this.#inUse = options.inUse;
+    process.on("SIGHUP", this.#ask);
+  }
+
+  /** Looks at the files, at once and then again and again, until `stop`. */
+  follow(replace: Replace): void {
+    const { clock, fatal, logger } = this.#options;
     this.#task = new Task({
       name: "certificates",
       clock,
       logger,
-      step: () => this.#look(),
+      step: () => this.#look(replace),
       retryable: (error) => !(error instanceof InvariantError),
       fatal,
     });
-    process.on("SIGHUP", this.#ask);
   }
 
   /** When what is in use expires; milliseconds since the epoch. */
@@ -87,22 +92,22 @@ export class Certificates {
 
   async stop(): Promise<void> {
     process.off("SIGHUP", this.#ask);
-    await this.#task.stop();
+    await this.#task?.stop();
   }
 
   readonly #ask = (): void => {
     this.#isAsked = true;
-    this.#task.wake();
+    this.#task?.wake();
   };
 
-  #look(): Promise<number> {
+  #look(replace: Replace): Promise<number> {
     const { clock, files, logger, read } = this.#options;
     const isAsked = this.#isAsked;
     this.#isAsked = false;
     if (isAsked) this.#refusal = undefined;
     try {
       const contents = readTlsFiles(files, read);
-      if (!isMadeOf(this.#inUse, contents)) this.#use(tlsOf(contents, clock.wall()));
+      if (!isMadeOf(this.#inUse, contents)) this.#use(tlsOf(contents, clock.wall()), replace);
       else if (isAsked) logger.info("certificates have not changed");
       this.#refusal = undefined;
     } catch (error) {
@@ -112,8 +117,8 @@ export class Certificates {
     return Promise.resolve(lookEveryMs);
   }
 
-  #use(tls: Tls): void {
-    const { logger, replace } = this.#options;
+  #use(tls: Tls, replace: Replace): void {
+    const { logger } = this.#options;
     replace(tls);
     this.#inUse = tls;
     this.#replaced++;

@@ -41,14 +41,24 @@ class Bench implements AsyncDisposable {
     this.certificates = new Certificates({
       files: paths,
       inUse: tlsOf(readTlsFiles(paths, read), start),
-      replace: (tls) => {
-        if (this.obstacle !== undefined) throw this.obstacle;
-        this.used.push(tls);
-      },
       clock: this.clock,
       logger: createLogger({ level: "info", format: "json", wall: () => 0, write }),
       fatal: (error) => this.fatal.push(error),
       read,
+    });
+  }
+
+  /** One that looks at its files. */
+  static following(...given: ConstructorParameters<typeof Bench>): Bench {
+    const bench = new Bench(...given);
+    bench.follow();
+    return bench;
+  }
+
+  follow(): void {
+    this.certificates.follow((tls) => {
+      if (this.obstacle !== undefined) throw this.obstacle;
+      this.used.push(tls);
     });
   }
 
@@ -84,13 +94,13 @@ class Bench implements AsyncDisposable {
 const refused = (reason: string) => `warn certificates refused, those in use stay: ${reason}`;
 
 test("files that stay as they are change nothing", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   await bench.look(1000);
   expect([bench.used, bench.words, bench.counts]).toEqual([[], [], [0, 0]]);
 });
 
 test("a set that is whole and valid is put into use, once", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   await bench.look();
   bench.contents = contentsOf(second);
   await bench.look(100);
@@ -102,7 +112,7 @@ test("a set that is whole and valid is put into use, once", async () => {
 });
 
 test("another authority for clients is put into use, too", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   const other = Authority.root("other").certificate;
   bench.contents = { ...contentsOf(first), "/ca.crt": root.certificate + other };
   await bench.look();
@@ -124,7 +134,7 @@ test("a set that is not fit is refused with one warning, and what is in use stay
     [contentsOf(early), "/tls.crt (CN=server) is not valid before 2026-01-02T00:00:00Z"],
   ];
   for (const [contents, reason] of cases) {
-    await using bench = new Bench(first);
+    await using bench = Bench.following(first);
     bench.contents = contents;
     await bench.look(100);
     expect([bench.used, bench.counts]).toEqual([[], [0, 1]]);
@@ -141,7 +151,7 @@ test("a set that is not fit is refused with one warning, and what is in use stay
 });
 
 test("a set that is refused is told again for another reason, or when it went and came back", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   const mixed = { ...contentsOf(second), "/tls.key": first.key };
   for (const contents of [mixed, { ...mixed, "/tls.key": "" }, mixed, contentsOf(first), mixed]) {
     bench.contents = contents;
@@ -156,7 +166,7 @@ test("a set that is refused is told again for another reason, or when it went an
 });
 
 test("a certificate that was not valid yet is put into use when it is", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   bench.contents = contentsOf(root.issue("server", { from: start + 65_000 }));
   await bench.look(6);
   expect([bench.used.length, bench.counts]).toEqual([0, [0, 1]]);
@@ -165,7 +175,7 @@ test("a certificate that was not valid yet is put into use when it is", async ()
 });
 
 test("a set that TLS does not take is refused, and tried again", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   bench.obstacle = new TlsError(new Error("odd"));
   bench.contents = contentsOf(second);
   await bench.look(10);
@@ -176,7 +186,7 @@ test("a set that TLS does not take is refused, and tried again", async () => {
 });
 
 test("a failure that nobody foresaw is told and tried again; a broken invariant is fatal", async () => {
-  await using bench = new Bench(first);
+  await using bench = Bench.following(first);
   bench.obstacle = new Error("odd");
   bench.contents = contentsOf(second);
   await bench.look();
@@ -192,7 +202,7 @@ test("a failure that nobody foresaw is told and tried again; a broken invariant 
 });
 
 test("SIGHUP makes it look at once and tell what came of it", async () => {
-  const bench = new Bench(first);
+  const bench = Bench.following(first);
   await bench.look();
   const hangUp = async () => {
     process.emit("SIGHUP");
@@ -215,8 +225,20 @@ test("SIGHUP makes it look at once and tell what came of it", async () => {
   expect(process.listenerCount("SIGHUP")).toBe(0);
 });
 
+test("SIGHUP while nothing is served yet ends nothing, and is answered by the first look", async () => {
+  await using bench = new Bench(first);
+  bench.contents = contentsOf(second);
+  expect(process.emit("SIGHUP")).toBe(true);
+  await bench.look(10);
+  expect([bench.words, bench.used]).toEqual([[], []]);
+  bench.contents = contentsOf(first);
+  bench.follow();
+  await bench.look();
+  expect(bench.words).toEqual(["info certificates have not changed"]);
+});
+
 test("a certificate that expires within thirty days is told once a day, and when it has", async () => {
-  await using bench = new Bench(root.issue("server", { until: start + 32 * day }));
+  await using bench = Bench.following(root.issue("server", { until: start + 32 * day }));
   expect(bench.certificates.expiresMs).toBe(start + 32 * day);
   await bench.look();
   bench.clock.setWall(start + 2 * day - 20_000);
@@ -242,7 +264,7 @@ test("a certificate that expires within thirty days is told once a day, and when
 });
 
 test("one that takes its place and expires soon, too, is told at once", async () => {
-  await using bench = new Bench(root.issue("server", { until: start + 10 * day }));
+  await using bench = Bench.following(root.issue("server", { until: start + 10 * day }));
   await bench.look();
   expect(bench.words).toEqual(["warn certificate expires soon"]);
   bench.contents = contentsOf(root.issue("server", { until: start + 11 * day }));
@@ -266,7 +288,7 @@ test("files are followed through renames and through links that are turned to an
   turn("1");
   for (const name of ["tls.crt", "tls.key"]) fs.symlinkSync(`..data/${name}`, at(name));
   const paths = { certificate: at("tls.crt"), key: at("tls.key"), authority: undefined };
-  await using bench = new Bench(first, paths, (path) => fs.readFileSync(path));
+  await using bench = Bench.following(first, paths, (path) => fs.readFileSync(path));
   await bench.look();
   write("2", second);
   turn("2");
