@@ -4,7 +4,7 @@
  * any other: whoever uses it checks what the calls did.
  */
 import fs from "node:fs";
-import type { H2loadTool } from "../setup/h2load.ts";
+import type { Tool } from "../setup/http2.ts";
 import { Latencies } from "./drive.ts";
 
 export interface H2loadOptions {
@@ -28,7 +28,7 @@ export interface H2loadFigures {
 
 /** Makes the calls; an Error unless each was answered. `directory` is for its files. */
 export async function h2load(
-  tool: H2loadTool,
+  tool: Tool,
   directory: string,
   options: H2loadOptions,
 ): Promise<H2loadFigures> {

@@ -13,7 +13,7 @@
 import fs from "node:fs";
 import { parseArgs } from "node:util";
 import { etcdTools } from "../setup/etcd.ts";
-import { provideH2load } from "../setup/h2load.ts";
+import { provideTool } from "../setup/http2.ts";
 import { provideEtcd } from "../setup/provide.ts";
 import { bucket } from "./bucket.ts";
 import { runCloud } from "./cloud.ts";
@@ -59,7 +59,7 @@ if (part !== undefined) {
 async function bench(argv: string[]): Promise<void> {
   const options = optionsOf(argv);
   provideEtcd(say);
-  const h2load = provideH2load(say);
+  const h2load = provideTool("h2load", say);
   const tools = etcdTools();
   const scratch = `${process.cwd()}/${results}/run-${process.pid}`;
   fs.mkdirSync(scratch, { recursive: true });

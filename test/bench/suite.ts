@@ -1,5 +1,5 @@
 /** What every suite is given. */
-import type { H2loadTool } from "../setup/h2load.ts";
+import type { Tool } from "../setup/http2.ts";
 import type { Contender } from "./contender.ts";
 import type { Sheet } from "./sheet.ts";
 
@@ -17,7 +17,7 @@ export interface Scale {
 export interface Round {
   readonly sheet: Sheet;
   readonly scale: Scale;
-  readonly h2load: H2loadTool;
+  readonly h2load: Tool;
   /** An empty directory of this round's own. */
   readonly directory: string;
   readonly say: (line: string) => void;
