@@ -6,48 +6,34 @@
  * how far it goes.
  */
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
-import { readPosition } from "../lsm/manifest.ts";
-import type { Position } from "../model/revision.ts";
 import { logKey } from "../object/keys.ts";
 import type { ObjectStore } from "../object/store.ts";
 import { findEnd } from "../replication/archive.ts";
 import { readBoundary } from "../replication/boundary.ts";
 import { decodeLogObject } from "../replication/record.ts";
 import { findSlot } from "../replication/replay.ts";
-import { type Cut, type LogSurvey, surveyLog } from "../wal/survey.ts";
+import { type Cut, findLogEnd } from "../wal/survey.ts";
 import type { Bond } from "./bond.ts";
-import type { Checkpoint } from "./commit.ts";
 import type { DataDirectory } from "./directory.ts";
-import { positionOf, type RecoverOptions } from "./rooms.ts";
+import type { RecoverOptions } from "./rooms.ts";
 
 /** Whether the directory acknowledged only what the bucket at `address` has. */
 export function hasWaited(bond: Bond | undefined, address: string): boolean {
   return bond?.member === true && bond.address === address;
 }
 
-type LookOptions = Pick<RecoverOptions, "clock" | "disk" | "logger">;
-
-/** Looks at the directory's log from `applied` on, where its tables end. ForeignError, DiskError. */
-export async function surveyOf(
-  { clock, disk, logger }: LookOptions,
-  { identity, logPath }: DataDirectory,
-  applied: Position,
-): Promise<LogSurvey> {
-  const cluster = identity.clusterId;
-  return await surveyLog({ applied, clock, cluster, directory: logPath, disk, logger });
-}
-
 /**
  * Throws a ForeignError unless the bucket's log has everything that the directory's has, and a
- * CorruptionError where damage keeps that from being seen. DiskError, ObjectError.
+ * CorruptionError where damage hides how far that goes. What has no log has never served: its tables
+ * are the bucket's. DiskError, ObjectError.
  */
 export async function refuseUnlessKept(
-  options: LookOptions,
+  options: Pick<RecoverOptions, "clock" | "disk" | "logger">,
   store: ObjectStore,
   directory: DataDirectory,
 ): Promise<void> {
   const { identity, path } = directory;
-  const own = (await cutsOf(options, store, directory)).at(-1);
+  const own = await ownEnd(options, store, directory);
   if (own === undefined || own.index === 0) return;
   const cluster = identity.clusterId;
   const boundary = await readBoundary(store);
@@ -66,17 +52,15 @@ export async function refuseUnlessKept(
 
 const giveUpHint = "to go on without them, give this prefix a new --data-dir";
 
-/** The points between the frames of a log that can be seen to its end; CorruptionError if it cannot. */
-async function cutsOf(
-  options: LookOptions,
+/** Where the directory's log ends; undefined where it has none. */
+async function ownEnd(
+  { clock, disk, logger }: Pick<RecoverOptions, "clock" | "disk" | "logger">,
   { address }: ObjectStore,
-  directory: DataDirectory,
-): Promise<readonly Cut[]> {
+  { identity, logPath }: DataDirectory,
+): Promise<Cut | undefined> {
+  const cluster = identity.clusterId;
   try {
-    const applied = positionOf(readPosition<Checkpoint>(options.disk, directory.tablesPath));
-    const { cuts, damage } = await surveyOf(options, directory, applied);
-    if (damage !== undefined) throw damage;
-    return cuts;
+    return await findLogEnd({ clock, cluster, directory: logPath, disk, logger });
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error;
     const what = `${error.what}; it hides whether ${address} has all writes that this directory acknowledged by itself`;

@@ -36,8 +36,8 @@ import type { Manifest } from "../replication/manifest.ts";
 import { addBoot, registerNode } from "../replication/nodes.ts";
 import { findSlot, replayLog } from "../replication/replay.ts";
 import { Log } from "../wal/log.ts";
-import type { Cut } from "../wal/survey.ts";
-import { hasWaited, refuseUnlessKept, surveyOf } from "./alone.ts";
+import { type Cut, surveyLog } from "../wal/survey.ts";
+import { hasWaited, refuseUnlessKept } from "./alone.ts";
 import { readBond, writeBond } from "./bond.ts";
 import { beginBranch } from "./branch.ts";
 import { publishOwn } from "./checkpoint.ts";
@@ -339,8 +339,11 @@ class Joining {
 
   /** Where the directory's log may be cut, as far as it can be seen. */
   async #cuts(directory: DataDirectory): Promise<readonly Cut[]> {
+    const { clock, disk, logger } = this.#options;
     const applied = this.#positionIn(directory) ?? origin;
-    return (await surveyOf(this.#options, directory, applied)).cuts;
+    const { identity, logPath } = directory;
+    const cluster = identity.clusterId;
+    return await surveyLog({ applied, clock, cluster, directory: logPath, disk, logger });
   }
 
   /** The slot that follows tables which end at `from`, where their checkpoint tells; else undefined. */

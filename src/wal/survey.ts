@@ -1,13 +1,10 @@
 /**
  * What a log that may not be trusted says of itself: where its frames end, and the chain there. Its
- * owner holds that against a log that is to be trusted, before an entry of it is applied. The survey
- * ends where the log stops making sense, and says why when that is not how a crash leaves a log:
- * there may be entries behind it, then, that nobody can see.
+ * owner holds that against a log that is to be trusted, before an entry of it is applied.
  */
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { indexOf, type Position } from "../model/revision.ts";
 import { listSegments, type RecoverOptions } from "./recover.ts";
-import { missing } from "./replay.ts";
 import { Scan } from "./scan.ts";
 import { damageHint, readSegmentHeader, type SegmentName } from "./segment.ts";
 
@@ -19,115 +16,87 @@ export type SurveyOptions = Pick<
 /** Where the log may be cut: a point between two frames. */
 export type Cut = Pick<Position, "index" | "chain">;
 
-export interface LogSurvey {
-  /** The points between frames from `applied` on, in order; none when it does not reach there. */
-  readonly cuts: readonly Cut[];
-  /** Why the log cannot be seen to its end; undefined when it can, an interrupted append apart. */
-  readonly damage: CorruptionError | ForeignError | undefined;
-}
-
 const sliceMs = 5;
 
-/** Looks at the log from `applied` on. ForeignError, DiskError. */
-export async function surveyLog(options: SurveyOptions): Promise<LogSurvey> {
+/**
+ * The points between frames from `applied` on, in order; none when it does not reach there. Damage is
+ * no error: the survey ends where the log stops making sense. DiskError.
+ */
+export async function surveyLog(options: SurveyOptions): Promise<Cut[]> {
   const { applied } = options;
   const { names } = listSegments(options);
-  const start = names.findLastIndex(({ first }) => first <= applied.index + 1);
-  if (start < 0) return { cuts: [], damage: lacking(options, names[0]) };
-  const walk = new Walk(options);
-  await walk.run(names.slice(start));
-  const cuts = walk.cuts.filter(({ index }) => index >= applied.index);
-  return { cuts, damage: walk.damage };
+  const cuts: Cut[] = [];
+  try {
+    for await (const cut of cutsOf(options, names, applied.index + 1)) cuts.push(cut);
+  } catch (error) {
+    if (!(error instanceof CorruptionError || error instanceof ForeignError)) throw error;
+  }
+  return cuts.filter(({ index }) => index >= applied.index);
 }
 
-/** Why no segment reaches back to the end of the tables. */
-function lacking(
-  { applied, directory }: SurveyOptions,
-  oldest: SegmentName | undefined,
-): CorruptionError | undefined {
-  if (oldest !== undefined) {
-    const { first } = oldest;
-    return missing(directory, applied.index + 1, first - 1, `the log begins at entry ${first}`);
-  }
-  if (applied.index === 0) return undefined;
-  return missing(directory, 1, applied.index, "there is no segment");
+/**
+ * The point after the last frame, by the last segment alone: its chain stands for all before it.
+ * Undefined where there is no segment. CorruptionError where damage hides the end, as the remains of
+ * an interrupted append do not; ForeignError; DiskError.
+ */
+export async function findLogEnd(
+  options: Omit<SurveyOptions, "applied">,
+): Promise<Cut | undefined> {
+  const { names } = listSegments(options);
+  let end: Cut | undefined;
+  for await (const cut of cutsOf(options, names.slice(-1), Number.POSITIVE_INFINITY)) end = cut;
+  return end;
 }
 
-/** Goes over segments until one of them is not whole. */
-class Walk {
-  readonly cuts: Cut[] = [];
-  damage: CorruptionError | ForeignError | undefined;
-  readonly #options: SurveyOptions;
-
-  constructor(options: SurveyOptions) {
-    this.#options = options;
-  }
-
-  async run(names: readonly SegmentName[]): Promise<void> {
-    const { applied, clock } = this.#options;
-    let yieldedAt = clock.now();
-    for (const [at, name] of names.entries()) {
-      for (const cut of this.#segment(name, names[at + 1])) {
-        this.cuts.push(cut);
-        if (clock.now() - yieldedAt < sliceMs) continue;
-        await clock.yield();
-        yieldedAt = clock.now();
-      }
-      if (this.damage !== undefined) return;
-    }
-    const { index } = this.cuts.at(-1) ?? applied;
-    if (index >= applied.index) return;
-    const why = `the log ends with entry ${index}, the tables with ${applied.index}`;
-    this.damage = missing(this.#options.directory, index + 1, applied.index, why);
-  }
-
-  /** The points in one segment; sets `damage` where they are not all. */
-  *#segment(name: SegmentName, next: SegmentName | undefined): Generator<Cut> {
-    const { cluster, directory, disk } = this.#options;
-    const file = disk.open(`${directory}/${name.name}`);
-    try {
-      const { previous, salt } = readSegmentHeader(file, name, cluster);
-      const before = this.cuts.at(-1) ?? previous;
-      if (before.index !== previous.index || before.chain !== previous.chain) {
-        throw damaged(file.path, 0, `it does not follow entry ${before.index}`);
-      }
-      yield previous;
-      yield* frames(new Scan(file, salt), { path: file.path, from: previous.index, next });
-    } catch (error) {
-      if (!(error instanceof CorruptionError || error instanceof ForeignError)) throw error;
-      this.damage = error;
-    } finally {
-      file.close();
+/** The points from the segment on that holds entry `from`, or would. CorruptionError, ForeignError. */
+async function* cutsOf(
+  options: Omit<SurveyOptions, "applied">,
+  names: readonly SegmentName[],
+  from: number,
+): AsyncGenerator<Cut> {
+  const { clock } = options;
+  let yieldedAt = clock.now();
+  let at = names.findLastIndex(({ first }) => first <= from);
+  let last: number | undefined;
+  for (let name = names[at]; name !== undefined; name = names[++at]) {
+    if (last !== undefined && last !== name.first - 1) return;
+    for (const cut of cutsIn(options, name, names[at + 1])) {
+      last = cut.index;
+      yield cut;
+      if (clock.now() - yieldedAt < sliceMs) continue;
+      await clock.yield();
+      yieldedAt = clock.now();
     }
   }
 }
 
-/** The points behind each frame up to `next`, or to the end. CorruptionError. */
-function* frames(
-  scan: Scan,
-  { from, next, path }: { path: string; from: number; next: SegmentName | undefined },
+/** The points in one segment, up to the first entry of `next`. CorruptionError, ForeignError. */
+function* cutsIn(
+  { cluster, directory, disk }: Omit<SurveyOptions, "applied">,
+  name: SegmentName,
+  next: SegmentName | undefined,
 ): Generator<Cut> {
-  let index = from;
-  while (next === undefined || index + 1 < next.first) {
-    const frame = scan.next();
-    if (frame === undefined) {
-      if (next === undefined) return;
-      const why = `the next segment begins at entry ${next.first}`;
-      throw missing(path, index + 1, next.first - 1, why, scan.offset);
+  const file = disk.open(`${directory}/${name.name}`);
+  const damaged = (offset: number, what: string) =>
+    new CorruptionError(file.path, offset, what, damageHint);
+  try {
+    const { previous, salt } = readSegmentHeader(file, name, cluster);
+    yield previous;
+    let { index } = previous;
+    const scan = new Scan(file, salt);
+    while (next === undefined || index + 1 < next.first) {
+      const frame = scan.next();
+      if (next === undefined && (frame === undefined || (frame.kind === "broken" && frame.torn))) {
+        return;
+      }
+      if (frame === undefined) throw damaged(scan.offset, `it ends with entry ${index}`);
+      if (frame.kind === "broken") throw damaged(frame.offset, frame.what);
+      const { chain, count, first } = frame.header;
+      if (first !== index + 1) throw damaged(frame.offset, `entry ${first} follows entry ${index}`);
+      index = indexOf(index + count);
+      yield { index, chain };
     }
-    if (frame.kind === "broken") {
-      if (next === undefined && frame.torn) return;
-      throw damaged(path, frame.offset, frame.what);
-    }
-    const { chain, count, first } = frame.header;
-    if (first !== index + 1) {
-      throw damaged(path, frame.offset, `entry ${first} follows entry ${index}`);
-    }
-    index += count;
-    yield { index: indexOf(index), chain };
+  } finally {
+    file.close();
   }
-}
-
-function damaged(path: string, offset: number, what: string): CorruptionError {
-  return new CorruptionError(path, offset, what, damageHint);
 }

@@ -1,23 +1,14 @@
 import { expect, test } from "bun:test";
 import { must } from "../../src/lib/assert.ts";
-import { SeededRandom } from "../../src/lib/random.ts";
 import { readBond } from "../../src/member/bond.ts";
 import type { Member } from "../../src/member/member.ts";
 import { termOf } from "../../src/model/revision.ts";
 import { MemoryStore } from "../../src/object/memory.ts";
 import { withPrefix } from "../../src/object/prefixed.ts";
-import { acceptLoss, readHead, writeHead } from "../../src/replication/lock.ts";
+import { readHead } from "../../src/replication/lock.ts";
 import { listCheckpoints } from "../../src/replication/restore.ts";
 import { SimDisk } from "../sim/disk.ts";
-import {
-  asynchronous,
-  type BucketGiven,
-  checkpointed,
-  close,
-  fill,
-  often,
-  openWithBucket,
-} from "./bucket.ts";
+import { asynchronous, checkpointed, close, fill, often, openWithBucket } from "./bucket.ts";
 import { gist, openMember, pairsOf, putOf, until, whilePassing } from "./rig.ts";
 
 test("what was acknowledged is there after the disk is gone", async () => {
@@ -305,86 +296,4 @@ test("a directory that was used without its bucket for long is refused by it, an
   const disk = alone.disk.processCrash();
   const brought = await openWithBucket({ bucket, settings, prefix: "elsewhere", disk, seed: 3 });
   expect((await pairsOf(brought.member)).length).toBe(19);
-});
-
-/** A bucket that goes on without five entries of the disk that was there first. */
-async function leftBehind(given: Pick<BucketGiven, "settings" | "options"> = {}) {
-  const bucket = new MemoryStore();
-  const options = { ...asynchronous, ...given.options };
-  const first = await openWithBucket({ ...given, bucket, disk: new SimDisk(), options });
-  await fill(first, 0, 10);
-  await first.clock.advance(1000);
-  await until(() => first.member.vitals().bucket?.revisionsAtRisk === 0);
-  if (given.options?.causes !== undefined) await checkpointed(first);
-  await fill(first, 10, 15);
-  // Somebody says that the disk is lost, and goes on with what the bucket has.
-  const store = withPrefix(bucket, "db");
-  const observed = must(await readHead(store), "there is a lock");
-  const { cluster, leader } = observed.head;
-  const draft = acceptLoss({ head: observed.head, self: leader, cluster, pastTerm: 0 });
-  await writeHead(store, observed, draft, { clock: first.clock, random: new SeededRandom(4) });
-  const second = await openWithBucket({ bucket, disk: new SimDisk(), seed: 2 });
-  expect((await pairsOf(second.member)).length).toBe(10);
-  await fill(second, 20, 30);
-  return { bucket, first, second };
-}
-
-test("what a directory acknowledged by itself is not dropped when the bucket goes on without it", async () => {
-  const { bucket, first, second } = await leftBehind();
-  const late = openWithBucket({ bucket, disk: first.disk.processCrash(), seed: 3 });
-  await expect(late).rejects.toThrow("to read them, start it without a bucket");
-  // A directory whose writes the bucket has is a cache like any other.
-  const { clock } = second;
-  const kept = openWithBucket({ bucket, disk: second.disk.processCrash(), clock, seed: 5 });
-  expect((await pairsOf((await kept).member)).length).toBe(20);
-});
-
-test("nor when it is damaged, so that nobody can tell what it acknowledged", async () => {
-  const settings = { segmentBytesMax: 1024, memtableBytesMax: 2 ** 20, segmentAgeMsMax: 500 };
-  const { bucket, first } = await leftBehind({ settings, options: often });
-  const whole = first.disk.processCrash();
-  const log = whole.list("/data/wal").map((name) => `/data/wal/${name}`);
-  expect(log.length).toBeGreaterThan(2);
-  const [begin = "", middle = "", end = ""] = [log[0], log.at(-2), log.at(-1)];
-  const flip = (path: string, at: number) => (disk: SimDisk) => {
-    const bytes = Buffer.from(disk.peek(path));
-    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
-    disk.plant(path, bytes);
-  };
-  const remove = (path: string) => (disk: SimDisk) => disk.remove(path);
-  const cases: [string, (disk: SimDisk) => void][] = [
-    ["/data/db/MANIFEST", flip("/data/db/MANIFEST", 40)],
-    [begin, flip(begin, 570)],
-    [middle, flip(middle, 570)],
-    [end, flip(end, 20)],
-    ["/data/wal", remove(begin)],
-    [log.at(-3) ?? "", remove(middle)],
-  ];
-  for (const [path, damage] of cases) {
-    const disk = whole.copy();
-    damage(disk);
-    const late = openWithBucket({ bucket, disk, settings, seed: 3 });
-    const refusal = RegExp(
-      `^${path} is damaged at offset .*; .*give this prefix a new --data-dir$`,
-    );
-    await expect(late, path).rejects.toThrow(refusal);
-  }
-});
-
-test("a directory that did not wait for the bucket is welcome when the bucket has all it has", async () => {
-  const bucket = new MemoryStore();
-  const first = await openWithBucket({ bucket, disk: new SimDisk(), options: asynchronous });
-  await fill(first, 0, 10);
-  await close(first);
-  const old = first.disk.processCrash();
-  const again = await openWithBucket({ bucket, disk: old, seed: 2 });
-  await fill(again, 10, 20);
-  await close(again);
-  const other = await openWithBucket({ bucket, disk: new SimDisk(), seed: 3 });
-  await fill(other, 20, 25);
-  await close(other);
-  // As it was when it last ran without waiting.
-  const copy = first.disk.processCrash();
-  const late = await openWithBucket({ bucket, disk: copy, seed: 4 });
-  expect((await pairsOf(late.member)).length).toBe(25);
 });

@@ -5,7 +5,7 @@ import { SeededRandom } from "../../src/lib/random.ts";
 import { type Batch, decodeBatch } from "../../src/model/batch.ts";
 import { indexOf, origin, type Position } from "../../src/model/revision.ts";
 import { Log, type LogOptions } from "../../src/wal/log.ts";
-import { type LogSurvey, surveyLog } from "../../src/wal/survey.ts";
+import { findLogEnd, surveyLog } from "../../src/wal/survey.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import {
@@ -24,7 +24,7 @@ function indexesOf(batches: readonly Batch[]): number[] {
   return batches.flatMap((batch) => decodeBatch(batch).map(({ entry }) => entry.index));
 }
 
-function survey(disk: SimDisk, applied: Position = origin): Promise<LogSurvey> {
+function survey(disk: SimDisk, applied: Position = origin) {
   return surveyLog({ disk, directory, cluster, clock: new SimClock(), logger: silent, applied });
 }
 
@@ -103,58 +103,61 @@ test("a survey tells the points between frames, and where each history stands th
     .map(({ end }) => end);
   const plain = (cuts: readonly { index: number; chain: bigint }[]) =>
     new Map(cuts.map(({ index, chain }) => [index, chain]));
-  const { cuts, damage } = await survey(disk);
-  expect({ cuts: plain(cuts), damage }).toEqual({
-    cuts: plain([origin, ...ends]),
-    damage: undefined,
-  });
+  expect(plain(await survey(disk))).toEqual(plain([origin, ...ends]));
   const after = must(ends[3], "there are six");
-  expect(plain((await survey(disk, after)).cuts)).toEqual(plain(ends.slice(3)));
+  expect(plain(await survey(disk, after))).toEqual(plain(ends.slice(3)));
 });
 
-test("a survey of a damaged log ends where the damage is, and says what it is", async () => {
-  const { disk: whole } = await severalSegments();
+test("a survey of a damaged log ends where the damage is", async () => {
+  const { disk } = await severalSegments();
+  const names = disk.list(directory);
+  const path = `${directory}/${names[3]}`;
+  disk.remove(path);
+  expect((await survey(disk)).at(-1)?.index).toBe(indexOf(6));
+  const empty = new SimDisk();
+  empty.makeDirectory(directory);
+  expect(await survey(empty)).toEqual([]);
+});
+
+/** Another bit at `offset` of a file. */
+function flip(disk: SimDisk, path: string, offset: number): void {
+  const bytes = Buffer.from(disk.peek(path));
+  bytes.writeUInt8(bytes.readUInt8(offset) ^ 1, offset);
+  disk.plant(path, bytes);
+}
+
+function endOf(disk: SimDisk) {
+  return findLogEnd({ disk, directory, cluster, clock: new SimClock(), logger: silent });
+}
+
+test("the end of a log is found by its last segment, or said to be hidden by damage", async () => {
+  const { disk: whole, log } = await severalSegments();
+  const { chain, index } = log.synced;
   const paths = whole.list(directory).map((name) => `${directory}/${name}`);
-  const flip = (path: string, offset: number) => (disk: SimDisk) => {
-    const bytes = Buffer.from(disk.peek(path));
-    bytes.writeUInt8(bytes.readUInt8(offset) ^ 1, offset);
-    disk.plant(path, bytes);
-  };
-  const [first = "", second = "", third = "", fourth = ""] = paths;
+  const [first = "", second = ""] = paths;
   const last = paths.at(-1) ?? "";
-  const cases: [(disk: SimDisk) => void, number | undefined, string][] = [
-    [(disk) => disk.remove(fourth), 6, `${third} is damaged at offset 1536: entries 7 to 8 are`],
-    [
-      (disk) => disk.remove(first),
-      undefined,
-      `${directory} is damaged at offset 0: entries 1 to 2`,
-    ],
-    [flip(first, 3), undefined, `${first} is damaged at offset 0: it does not begin`],
-    [flip(second, 600), 2, `${second} is damaged at offset 512: a frame's checksum does not match`],
-    [flip(last, 600), 10, `${last} is damaged at offset 512: a frame's checksum does not match`],
-  ];
-  for (const [damage, index, what] of cases) {
+  const harmless = whole.copy();
+  harmless.remove(first);
+  flip(harmless, second, 600);
+  expect(await endOf(harmless)).toMatchObject({ chain, index });
+  for (const [offset, what] of [
+    [3, "offset 0: it does not begin with a segment header"],
+    [600, "offset 512: a frame's checksum does not match"],
+  ] as const) {
     const disk = whole.copy();
-    damage(disk);
-    const found = await survey(disk);
-    expect(found.damage?.message).toStartWith(what);
-    expect(found.cuts.at(-1)?.index as number | undefined).toBe(index);
+    flip(disk, last, offset);
+    await expect(endOf(disk)).rejects.toThrow(`${last} is damaged at ${what}`);
   }
 });
 
-test("an append that a crash has cut short, and a log without a segment, are no damage", async () => {
+test("the remains of an interrupted append hide no end, and a log without a segment has none", async () => {
   const { disk } = await severalSegments();
   const last = `${directory}/${disk.list(directory).at(-1)}`;
   disk.plant(last, disk.peek(last).subarray(0, -512));
-  const torn = await survey(disk);
-  expect([torn.damage, torn.cuts.at(-1)?.index]).toEqual([undefined, indexOf(10)]);
+  expect((await endOf(disk))?.index).toBe(indexOf(10));
   const empty = new SimDisk();
   empty.makeDirectory(directory);
-  expect(await survey(empty)).toEqual({ cuts: [], damage: undefined });
-  const applied = { ...origin, index: indexOf(4) };
-  expect((await survey(empty, applied)).damage?.message).toContain("entries 1 to 4 are missing");
-  const { damage } = await survey(disk, { ...origin, index: indexOf(13) });
-  expect(damage?.message).toContain("the log ends with entry 10, the tables with 13");
+  expect(await endOf(empty)).toBeUndefined();
 });
 
 test("a log can be opened up to the end of a frame; what followed is gone for good", async () => {
