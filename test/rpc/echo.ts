@@ -37,19 +37,25 @@ export const EchoDefinition = {
   methods: {
     say: method("Say", false, false),
     list: method("List", false, true),
+    join: method("Join", true, false),
     chat: method("Chat", true, true),
   },
 };
 
 export type EchoHandlers = Handlers<typeof EchoDefinition>;
 
-/** Answers with what it is asked; streams echo until the client half-closes. */
+/** Answers with what it is asked, word by word or joined; streams echo until the client half-closes. */
 export const echo: EchoHandlers = {
   say: (request) => request,
   async list(stream) {
     for await (const { text } of stream.requests) {
       for (const word of text.split(" ")) stream.send({ text: word });
     }
+  },
+  async join(stream) {
+    const texts: string[] = [];
+    for await (const { text } of stream.requests) texts.push(text);
+    return { text: texts.join(" ") };
   },
   async chat(stream) {
     for await (const request of stream.requests) stream.send(request);
