@@ -18,7 +18,7 @@ export interface Sources {
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
   readonly build: Build;
-  /** Undefined without TLS, and while nothing is served. */
+  /** Undefined without TLS. */
   readonly certificates?: () => CertificateVitals | undefined;
 }
 

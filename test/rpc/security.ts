@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import tls from "node:tls";
 import type { Counter } from "../../src/lib/meter.ts";
 import type { Meters } from "../../src/rpc/meters.ts";
-import { codeName, codes } from "../../src/rpc/status.ts";
+import { type Code, codeName, codes } from "../../src/rpc/status.ts";
+import { Authority, type Issued, selfSigned } from "../support/authority.ts";
 import { Client, type ClientTls } from "../support/client.ts";
-import { Bench, EchoDefinition, refusal, refusalOf, type Serve } from "./echo.ts";
+import { Bench, EchoDefinition, refusal, refusalOf, type Serve, until } from "./echo.ts";
 
 const { chat } = EchoDefinition.methods;
 
@@ -22,6 +23,9 @@ const known: ClientTls = {
 /** Declares the tests of a server made by `serve`. */
 export function securityContract(serve: Serve): void {
   encryption(serve);
+  trust(serve);
+  protocols(serve);
+  rotation(serve);
   measures(serve);
 }
 
@@ -75,6 +79,179 @@ function encryption(serve: Serve): void {
       expect(await handshake(bench.server.port, version)).toBe(enough);
     });
   });
+}
+
+const root = Authority.root("authority");
+const past = { until: Date.UTC(2021, 0) };
+
+const tlsOf = ({ certificate, key }: Issued) => ({
+  certificate: Buffer.from(certificate),
+  key: Buffer.from(key),
+});
+
+const trusting = (certificate: string): ClientTls => ({ authority: Buffer.from(certificate) });
+
+/** How a call goes: what it says, or the code it is refused with. */
+async function outcomeOf(bench: Bench, tls: ClientTls): Promise<string> {
+  const client = new Client(bench.server.port, tls);
+  try {
+    return (await client.unary(EchoDefinition).say({ text: "served" })).text;
+  } catch (error) {
+    return codeName((error as { code: Code }).code);
+  } finally {
+    client.close();
+  }
+}
+
+function trust(serve: Serve): void {
+  const between = root.authority("between");
+  const inner = between.issue("server");
+  const alone = selfSigned("server");
+  const chain = { ...inner, certificate: inner.certificate + between.certificate };
+
+  test.each([
+    ["that the client's authority signed", root.issue("server"), root.certificate, "served"],
+    ["that one in between signed", chain, root.certificate, "served"],
+    ["whose signer is not shown", inner, root.certificate, "Unavailable"],
+    [
+      "of another authority",
+      Authority.root("authority").issue("server"),
+      root.certificate,
+      "Unavailable",
+    ],
+    [
+      "for another name",
+      root.issue("server", { names: ["elsewhere"] }),
+      root.certificate,
+      "Unavailable",
+    ],
+    ["that has expired", root.issue("server", past), root.certificate, "Unavailable"],
+    ["that nobody else signed", alone, root.certificate, "Unavailable"],
+    ["that nobody else signed, and that is known", alone, alone.certificate, "served"],
+  ])(
+    "a server's certificate %s decides what a client does",
+    async (_, issued, trusted, outcome) => {
+      await using bench = await Bench.open(serve, {}, { tls: tlsOf(issued) });
+      for (const wanted of [outcome, outcome]) {
+        expect(await outcomeOf(bench, trusting(trusted))).toBe(wanted);
+      }
+    },
+  );
+
+  test("a client's certificate decides whether it is served, one after the other", async () => {
+    const clientAuthority = Buffer.from(root.certificate);
+    const mine = { ...tlsOf(root.issue("server")), clientAuthority };
+    await using bench = await Bench.open(serve, {}, { tls: mine });
+    const deep = between.issue("client");
+    const cases: [Issued, string][] = [
+      [root.issue("client"), "served"],
+      [{ ...deep, certificate: deep.certificate + between.certificate }, "served"],
+      [deep, "Unavailable"],
+      [Authority.root("authority").issue("client"), "Unavailable"],
+      [root.issue("client", past), "Unavailable"],
+      [selfSigned("client"), "Unavailable"],
+      [root.issue("client"), "served"],
+    ];
+    for (const [issued, outcome] of cases) {
+      const shown = { ...trusting(root.certificate), ...tlsOf(issued) };
+      expect([issued.serial, await outcomeOf(bench, shown)]).toEqual([issued.serial, outcome]);
+    }
+  });
+}
+
+function protocols(serve: Serve): void {
+  /** The type of the first frame that comes; undefined when the connection ends without one. */
+  const firstFrame = async (port: number, offered: string[]): Promise<number | undefined> => {
+    const socket = tls.connect({
+      port,
+      host: "127.0.0.1",
+      servername: "localhost",
+      ca: file("authority.crt"),
+      ALPNProtocols: offered,
+    });
+    const { promise, resolve } = Promise.withResolvers<number | undefined>();
+    socket.on("data", (bytes: Buffer) => resolve(bytes[3]));
+    socket.on("error", () => resolve(undefined));
+    socket.on("close", () => resolve(undefined));
+    socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), settings]));
+    const type = await promise;
+    socket.destroy();
+    return type;
+  };
+  const settingsType = 4;
+  const settings = Buffer.from([0, 0, 0, settingsType, 0, 0, 0, 0, 0]);
+
+  test.each([
+    [["h2"], settingsType],
+    [["http/1.1", "h2"], settingsType],
+    [[], settingsType],
+    [["spdy/3"], undefined],
+  ])(
+    "over TLS that offers %p HTTP/2 is answered with a frame of type %p",
+    async (offered, type) => {
+      await using bench = await Bench.open(serve, {}, { tls: server }, anyone);
+      expect(await firstFrame(bench.server.port, offered)).toBe(type);
+      expect(await bench.say("hello")).toBe("hello");
+    },
+  );
+
+  test("over TLS that offers only HTTP/1.1 harms nobody", async () => {
+    await using bench = await Bench.open(serve, {}, { tls: server }, anyone);
+    await firstFrame(bench.server.port, ["http/1.1"]);
+    expect(await bench.say("hello")).toBe("hello");
+  });
+}
+
+function rotation(serve: Serve): void {
+  test("certificates replaced twenty times under load fail no call, and streams go on", async () => {
+    const trusted = trusting(root.certificate);
+    await using bench = await Bench.open(serve, {}, { tls: tlsOf(root.issue("server")) }, trusted);
+    const stream = bench.client.stream(EchoDefinition, chat);
+    let rotating = true;
+    let calls = 0;
+    const others = new Set<string>();
+    const clients = Array.from({ length: 4 }, async () => {
+      while (rotating) {
+        others.add(await outcomeOf(bench, trusted));
+        calls++;
+      }
+    });
+    for (let round = 1; round <= 20; round++) {
+      const next = root.issue("server");
+      bench.server.replaceCertificates(tlsOf(next));
+      expect(await serialAt(bench.server.port)).toBe(next.serial);
+      stream.send({ text: `${round}` });
+      expect(await stream.next()).toEqual({ text: `${round}` });
+      const callsMin = round * 4;
+      await until(() => calls >= callsMin);
+    }
+    rotating = false;
+    await Promise.all(clients);
+    expect([...others]).toEqual(["served"]);
+  });
+
+  test("certificates that make no sense replace nothing", async () => {
+    const first = root.issue("server");
+    const trusted = trusting(root.certificate);
+    await using bench = await Bench.open(serve, {}, { tls: tlsOf(first) }, trusted);
+    const mixed = { ...tlsOf(root.issue("server")), key: Buffer.from(first.key) };
+    expect(() => bench.server.replaceCertificates(mixed)).toThrow("cannot use the TLS certificate");
+    expect(await serialAt(bench.server.port)).toBe(first.serial);
+    expect(await bench.say("hello")).toBe("hello");
+  });
+}
+
+/** The serial of the certificate that a new connection is shown. */
+function serialAt(port: number): Promise<string> {
+  const { promise, reject, resolve } = Promise.withResolvers<string>();
+  const ca = root.certificate;
+  const socket = tls.connect({ port, host: "127.0.0.1", servername: "localhost", ca });
+  socket.on("error", reject);
+  socket.on("secureConnect", () => {
+    resolve(socket.getPeerCertificate().serialNumber);
+    socket.destroy();
+  });
+  return promise;
 }
 
 /** Whether a client that speaks `version` and no other gets through to HTTP/2. */
