@@ -20,7 +20,8 @@ const sliceMs = 5;
 
 /**
  * The points between frames from `applied` on, in order; none when it does not reach there. Damage is
- * no error: the survey ends where the log stops making sense. DiskError.
+ * no error: the survey ends where the log stops making sense. ForeignError for a file that is no
+ * segment; DiskError.
  */
 export async function surveyLog(options: SurveyOptions): Promise<Cut[]> {
   const { applied } = options;
