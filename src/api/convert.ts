@@ -141,7 +141,8 @@ const never = {
  * A comparison. etcd takes any number for what is compared and how: an unknown result always holds,
  * an unknown target is equal to whatever it is compared with.
  */
-function compareOf(request: pb.Compare): Compare {
+/** Any comparison; what its operand does not fit counts as zero. */
+export function compareOf(request: pb.Compare): Compare {
   const range = rangeOf(request);
   const result = compareResults[request.result] ?? "always";
   const target = targetOf(request);

@@ -10,19 +10,21 @@ import {
   WatchCreateRequest_FilterType as FilterType,
   type WatchCreateRequest,
   WatchDefinition,
-  type WatchRequest,
-  type WatchResponse,
+  WatchRequest,
+  WatchResponse,
 } from "../gen/etcdserverpb/rpc.ts";
 import { byteStringOf } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Counter } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
 import type { Member, WatchHandle } from "../member/member.ts";
+import type { Event } from "../model/event.ts";
 import { isEmpty, type KeyRange } from "../model/range.ts";
-import { type Service, type Stream, serviceOf } from "../rpc/service.ts";
+import { behind, type Service, type Stream, type StreamMethod } from "../rpc/service.ts";
 import { eventOf, headerOf } from "./convert.ts";
 import { fragmentsOf } from "./fragment.ts";
 import { statuses } from "./status.ts";
+import { HeaderWriter, writeEvents } from "./write.ts";
 
 export interface WatchOptions {
   readonly member: Member;
@@ -37,8 +39,15 @@ export interface WatchOptions {
 }
 
 export function watchService(options: WatchOptions): Service {
-  return serviceOf(WatchDefinition, {
-    watch: async (stream) => {
+  const headers = new HeaderWriter(options.member.identity);
+  const watch: StreamMethod<WatchRequest, WatchResponse | Events> = {
+    kind: "bidiStream",
+    name: WatchDefinition.methods.watch.name,
+    codec: {
+      decode: (bytes, from, to) => WatchRequest.decode(bytes.subarray(from, to)),
+      encode: (response, room) => encoded(response, room, headers),
+    },
+    handle: async (stream) => {
       options.streams(1);
       const watches = new WatchStream(options, stream);
       try {
@@ -48,7 +57,26 @@ export function watchService(options: WatchOptions): Service {
         options.streams(-1);
       }
     },
-  });
+  };
+  return { name: WatchDefinition.fullName, methods: [watch] };
+}
+
+/** A response that tells a watch of events and of nothing else: by far the most. */
+interface Events {
+  readonly watchId: bigint;
+  readonly events: readonly Event[];
+  /** Of the header. */
+  readonly revision: number;
+  readonly term: number;
+  readonly isTold: true;
+}
+
+function encoded(response: WatchResponse | Events, room: number, headers: HeaderWriter) {
+  if ("isTold" in response) {
+    const { events, revision, term, watchId } = response;
+    return writeEvents(watchId, events, headers.field(revision, term), room);
+  }
+  return behind(WatchResponse.encode(response).finish(), room);
 }
 
 /** The id of responses that are about no watch, or about the whole stream. */
@@ -65,7 +93,7 @@ interface Watch {
 
 class WatchStream {
   readonly #options: WatchOptions;
-  readonly #stream: Stream<WatchRequest, WatchResponse>;
+  readonly #stream: Stream<WatchRequest, WatchResponse | Events>;
   readonly #watches = new Map<bigint, Watch>();
   /** Watches with something to take, the one that waits longest first. */
   readonly #ready = new Set<Watch>();
@@ -73,7 +101,7 @@ class WatchStream {
   #wake: () => void = () => undefined;
   #ticking: Promise<void> | undefined;
 
-  constructor(options: WatchOptions, stream: Stream<WatchRequest, WatchResponse>) {
+  constructor(options: WatchOptions, stream: Stream<WatchRequest, WatchResponse | Events>) {
     this.#options = options;
     this.#stream = stream;
   }
@@ -229,15 +257,20 @@ class WatchStream {
     }
     watch.told = true;
     this.#options.events.add(notice.events.length);
-    const response = this.#response({
-      watchId: watch.id,
-      revision: notice.revision,
-      events: notice.events.map(eventOf),
-    });
-    const { fragmentBytesMax } = this.#options.member.limits;
-    const pieces = watch.fragment ? fragmentsOf(response, fragmentBytesMax) : [response];
-    for (const piece of pieces) this.#stream.send(piece);
+    this.#tell(watch, notice);
     return true;
+  }
+
+  #tell(watch: Watch, { events, revision }: { events: readonly Event[]; revision: number }): void {
+    const { limits, term } = this.#options.member;
+    if (!watch.fragment) {
+      this.#stream.send({ watchId: watch.id, events, revision, term, isTold: true });
+      return;
+    }
+    const told = { watchId: watch.id, revision, events: events.map(eventOf) };
+    for (const piece of fragmentsOf(this.#response(told), limits.fragmentBytesMax)) {
+      this.#stream.send(piece);
+    }
   }
 
   #send(told: Told): void {

@@ -170,7 +170,8 @@ function replying(respond: Responder<unknown, unknown>): UnaryMethod<unknown, un
   };
 }
 
-function behind(message: Uint8Array, room: number): Uint8Array {
+/** `message` behind `room` bytes that are anything: what a Codec's `encode` makes. */
+export function behind(message: Uint8Array, room: number): Uint8Array {
   const bytes = new Uint8Array(room + message.length);
   bytes.set(message, room);
   return bytes;
