@@ -28,6 +28,7 @@ import { indexOf, type Position, type Revision, type Term } from "../model/revis
 import type { Store, StoreState } from "../mvcc/store.ts";
 import { StoppedError } from "../replication/archive.ts";
 import { type Log, LogFullError } from "../wal/log.ts";
+import { isGrave } from "./grave.ts";
 import type { Limits } from "./limits.ts";
 import type { CommitMeters } from "./meters.ts";
 
@@ -50,9 +51,16 @@ export function checkpointOf(position: Position, state: StoreState, wallMs: numb
   return { ...state, index, term, chain: chain.toString(16), wallMs };
 }
 
+/** Takes the answer to a command. What it throws ends the member. */
+export type Settle = (answer: Reply | Refusal) => void;
+
+/** Takes the error that a command met. */
+export type Fail = (error: unknown) => void;
+
 interface Waiter {
   readonly reply: Reply | Refusal;
-  readonly resolve: (answer: Reply | Refusal) => void;
+  /** Undefined once it has been called. */
+  settle: Settle | undefined;
   readonly action: Action | undefined;
   readonly since: number;
 }
@@ -77,11 +85,8 @@ export interface CommitterOptions {
   readonly ship?: ((batch: LogBatch) => Promise<void>) | undefined;
   /** Least milliseconds from one batch to the next: fewer, larger puts, each of which costs. */
   readonly batchDelayMs?: number | undefined;
-  /**
-   * Proves that nobody else led when it is called; resolves to a refusal when that cannot be told,
-   * rejects when it is not so. Undefined: nobody else can.
-   */
-  readonly prove?: (() => Promise<Refusal | undefined>) | undefined;
+  /** As `proveLead`. Undefined: nobody else can lead. */
+  readonly prove?: (() => Promise<Refusal | undefined> | undefined) | undefined;
   /** Whether there is no more room for what only this disk holds. */
   readonly isFull?: (() => boolean) | undefined;
   /** Takes the error after which nothing can be written any more. */
@@ -117,35 +122,90 @@ export class Committer {
   }
 
   /**
-   * Decides `command` and resolves once the decision is durable and applied, or is a refusal.
+   * Decides `command` and calls `settle` once the decision is durable and applied, or is a refusal.
    * Refusals of this step: stopped, tooManyRequests, noSpace (nothing was written), outcomeUnknown.
+   * When deciding or the proof that an answer needs meets an error, `fail` gets it, after `fatal`
+   * where the member does not survive it (grave.ts). One of the two is called, once, maybe before
+   * this returns; nothing is thrown.
    */
-  propose(command: Command): Promise<Reply | Refusal> {
+  submit(command: Command, settle: Settle, fail: Fail): void {
     const refusal = this.#admit();
-    if (refusal !== undefined) return Promise.resolve(refusal);
+    if (refusal !== undefined) this.#tell(settle, refusal);
+    else this.#decide(command, settle, fail);
+  }
+
+  /** As `submit`; rejects where that calls `fail`. */
+  propose(command: Command): Promise<Reply | Refusal> {
+    return new Promise((resolve, reject) => this.submit(command, resolve, reject));
+  }
+
+  #decide(command: Command, settle: Settle, fail: Fail): void {
     const { prove, store } = this.#options;
-    const { action, reply, revision } = store.decide(command);
-    if (action !== undefined) return this.#stage(action, revision, reply);
-    const answered = this.#answer(reply);
-    return prove === undefined ? answered : proven(answered, prove());
+    let proof: Promise<Refusal | undefined> | undefined;
+    let reply: Reply | Refusal;
+    try {
+      const decision = store.decide(command);
+      const { action, revision } = decision;
+      ({ reply } = decision);
+      if (action !== undefined) {
+        this.#stage(action, revision, reply, settle);
+        return;
+      }
+      proof = prove?.();
+    } catch (error) {
+      this.#blame(error, fail);
+      return;
+    }
+    if (proof === undefined) this.#answer(reply, settle);
+    else this.#answerProven(reply, proof, settle, fail);
   }
 
   /** Answers what needs no entry, once what it was decided on is durable. */
-  #answer(reply: Reply | Refusal): Promise<Reply | Refusal> {
+  #answer(reply: Reply | Refusal, settle: Settle): void {
     const { meters, store } = this.#options;
     if (store.pendingCount === 0) {
       meters.answered(reply);
-      return Promise.resolve(reply);
+      this.#tell(settle, reply);
+    } else {
+      const newest = this.#open.entries.length > 0 ? this.#open : this.#inFlight;
+      this.#wait(newest ?? this.#open, reply, undefined, settle);
     }
-    const newest = this.#open.entries.length > 0 ? this.#open : this.#inFlight;
-    return this.#wait(newest ?? this.#open, reply, undefined);
+  }
+
+  /** As `#answer`, if the proof that it may be given goes well; else tells what came of the proof. */
+  #answerProven(
+    reply: Reply | Refusal,
+    proof: Promise<Refusal | undefined>,
+    settle: Settle,
+    fail: Fail,
+  ): void {
+    const answered = new Promise<Reply | Refusal>((resolve) => this.#answer(reply, resolve));
+    proof.then(
+      async (refusal) => this.#tell(settle, refusal ?? (await answered)),
+      (error: unknown) => this.#blame(error, fail),
+    );
+  }
+
+  #tell(settle: Settle, answer: Reply | Refusal): void {
+    try {
+      settle(answer);
+    } catch (error) {
+      this.#options.fatal(error);
+    }
+  }
+
+  #blame(error: unknown, fail: Fail): void {
+    if (isGrave(error)) this.#options.fatal(error);
+    fail(error);
   }
 
   /** Writes the entry that begins the term; resolves when it is applied. */
   async begin(): Promise<void> {
     const { store } = this.#options;
     const reply = { kind: "compact", revision: store.revision } as const;
-    const answer = await this.#stage({ kind: "begin" }, store.revision, reply);
+    const answer = await new Promise<Reply | Refusal>((resolve) =>
+      this.#stage({ kind: "begin" }, store.revision, reply, resolve),
+    );
     if (answer instanceof Refusal && answer.kind === "noSpace") {
       throw new Error(
         "the disk is full: the term could not begin; free some space and start again",
@@ -170,7 +230,7 @@ export class Committer {
     for (const batch of [this.#inFlight, this.#open]) {
       for (const waiter of batch?.waiters ?? []) {
         if (waiter.since > before) break;
-        waiter.resolve(new Refusal("outcomeUnknown"));
+        this.#settle(waiter, new Refusal("outcomeUnknown"));
       }
     }
   }
@@ -195,24 +255,25 @@ export class Committer {
     return full ? new Refusal("tooManyRequests") : undefined;
   }
 
-  #stage(action: Action, revision: Revision, reply: Reply | Refusal): Promise<Reply | Refusal> {
+  #stage(action: Action, revision: Revision, reply: Reply | Refusal, settle: Settle): void {
     const { log, store, term } = this.#options;
     const entry: Entry = { index: indexOf(log.position.index + 1), term, revision, action };
     log.stage(entry);
     store.pend(entry);
     this.#open.entries.push(entry);
-    const answered = this.#wait(this.#open, reply, action);
+    this.#wait(this.#open, reply, action, settle);
     this.#pump ??= this.#run();
-    return answered;
   }
 
-  #wait(
-    batch: Batch,
-    reply: Reply | Refusal,
-    action: Action | undefined,
-  ): Promise<Reply | Refusal> {
-    const since = this.#options.clock.now();
-    return new Promise((resolve) => batch.waiters.push({ reply, resolve, action, since }));
+  #wait(batch: Batch, reply: Reply | Refusal, action: Action | undefined, settle: Settle): void {
+    batch.waiters.push({ reply, settle, action, since: this.#options.clock.now() });
+  }
+
+  /** Answers a waiter, if nobody has. */
+  #settle(waiter: Waiter, answer: Reply | Refusal): void {
+    const { settle } = waiter;
+    waiter.settle = undefined;
+    if (settle !== undefined) this.#tell(settle, answer);
   }
 
   /** Runs while there is something to write. */
@@ -309,12 +370,13 @@ export class Committer {
     if (tree.isFull) this.seal();
     const now = clock.now();
     meters.applySeconds.observe((now - started) / 1000);
-    for (const { action, reply, resolve, since } of batch.waiters) {
+    this.#applying = undefined;
+    for (const waiter of batch.waiters) {
+      const { action, reply, since } = waiter;
       if (action !== undefined) meters.committed(action, (now - since) / 1000);
       meters.answered(reply);
-      resolve(reply);
+      this.#settle(waiter, reply);
     }
-    this.#applying = undefined;
   }
 
   /** Forgets everything decided and not applied, and answers its callers. */
@@ -339,17 +401,9 @@ export class Committer {
     this.#applying = undefined;
     this.#inFlight = undefined;
     this.#open = { entries: [], waiters: [] };
-    for (const { action, resolve } of batches.flatMap((batch) => batch?.waiters ?? [])) {
-      if (action !== undefined) this.#options.meters.failed(action);
-      resolve(new Refusal(kind));
+    for (const waiter of batches.flatMap((batch) => batch?.waiters ?? [])) {
+      if (waiter.action !== undefined) this.#options.meters.failed(waiter.action);
+      this.#settle(waiter, new Refusal(kind));
     }
   }
-}
-
-/** `answered`, if the proof that it may be given goes well; else what came of the proof. */
-async function proven(
-  answered: Promise<Reply | Refusal>,
-  proof: Promise<Refusal | undefined>,
-): Promise<Reply | Refusal> {
-  return (await proof) ?? (await answered);
 }

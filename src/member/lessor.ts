@@ -28,8 +28,8 @@ export interface LessorOptions {
   readonly store: Store;
   readonly isServing: () => boolean;
   readonly propose: (command: Command) => Promise<Reply | Refusal>;
-  /** Proves that nobody else led a moment ago; as CommitterOptions.prove. */
-  readonly prove?: (() => Promise<Refusal | undefined>) | undefined;
+  /** As Reader.prove, for a moment ago. Undefined: nobody else can lead. */
+  readonly prove?: (() => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 }
 
 export class Lessor {

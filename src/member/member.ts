@@ -5,10 +5,8 @@
  *   write   commit.ts      read   read.ts      watch   mvcc/watchers.ts      leases   expire.ts
  *   close   no new work; what was taken is settled; files are closed
  */
-import { InvariantError } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
-import { CorruptionError } from "../lib/corruption.ts";
-import { type Disk, DiskError, isFull } from "../lib/disk.ts";
+import { type Disk, isFull } from "../lib/disk.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Random } from "../lib/random.ts";
 import type { Registry } from "../lib/registry.ts";
@@ -20,9 +18,8 @@ import type { RangeReply, Reply, TxnReply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term, termOf } from "../model/revision.ts";
 import { isReadOnly } from "../mvcc/txn.ts";
 import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
-import { SupersededError } from "../replication/archive.ts";
 import { LogFullError } from "../wal/log.ts";
-import { type Checkpoint, Committer } from "./commit.ts";
+import { type Checkpoint, Committer, type Fail, type Settle } from "./commit.ts";
 import type { Identity } from "./directory.ts";
 import { type BucketSettings, Duties } from "./duties.ts";
 import { Deadlines } from "./expire.ts";
@@ -31,7 +28,7 @@ import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { archiveMeters, commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
 import { repeating } from "./progress.ts";
 import { proveLead } from "./proof.ts";
-import { deadline, readRange } from "./read.ts";
+import { type Answer, deadline, Reader } from "./read.ts";
 import { recover } from "./recover.ts";
 import type { BucketOptions, Rooms, StartStep } from "./rooms.ts";
 import { Sweeper } from "./sweep.ts";
@@ -85,6 +82,7 @@ export class Member {
   readonly #fatal: (error: unknown) => void;
   readonly #rooms: Rooms;
   readonly #committer: Committer;
+  readonly #reader: Reader;
   readonly #sweeper: Sweeper;
   readonly #meters: MemberMeters;
   /** With a bucket: what its leader owes it. */
@@ -170,7 +168,7 @@ export class Member {
       term: this.term,
       tree: rooms.tree,
       fatal,
-      prove: leadership && (() => this.#prove()),
+      prove: leadership && (() => proveLead(leadership, { clock: options.clock, limits })),
       ship: leadership && ((batch) => leadership.ship(batch)),
       batchDelayMs: options.bucket?.batchDelayMs,
       isFull: () => this.#duties?.isFull ?? false,
@@ -189,6 +187,16 @@ export class Member {
         seal: () => this.#committer.seal(),
         fatal,
       });
+    this.#reader = new Reader({
+      ...options,
+      limits,
+      store: rooms.store,
+      leadership,
+      meters: this.#meters,
+      isLeader: () => this.isLeader,
+      isClosed: () => this.#closing !== undefined,
+      fatal,
+    });
     this.#sweeper = new Sweeper(this.#committer, rooms.tree);
     this.lessor = new Lessor({
       ...options,
@@ -198,7 +206,7 @@ export class Member {
       store: rooms.store,
       isServing: () => this.isLeader,
       propose: (command) => this.propose(command),
-      prove: leadership && (() => this.#guarded(() => this.#prove(keepAliveAgeMs))),
+      prove: leadership && (() => this.#reader.prove(keepAliveAgeMs)),
     });
   }
 
@@ -249,24 +257,19 @@ export class Member {
     return { ...this.identity, revision, term: this.term };
   }
 
-  /** Runs a command through the log. See Committer.propose for the refusals of that path. */
-  propose(command: Command): Promise<Reply | Refusal> {
-    return this.#guarded(() => this.#committer.propose(command));
+  /** Runs a command through the log: see Committer.submit. */
+  submit(command: Command, settle: Settle, fail: Fail): void {
+    this.#committer.submit(command, settle, fail);
   }
 
-  /** Reads a range. Refusals: futureRevision, compacted, stopped. */
-  range(query: RangeQuery, signal?: AbortSignal): Promise<RangeReply | Refusal> {
-    const refusal = this.#barrier(query.serializable);
-    if (refusal !== undefined) return Promise.resolve(refusal);
-    this.#meters.ranges.add(1);
-    const { clock } = this.#options;
-    const { store } = this.#rooms;
-    const { sliceMsMax } = this.limits;
-    const isClosed = () => this.#closing !== undefined;
-    return this.#guarded(async () => {
-      const reply = await readRange(query, store, { clock, sliceMsMax, signal, isClosed });
-      return (query.serializable ? undefined : await this.#prove()) ?? reply;
-    });
+  /** As `submit`, as a promise: see Committer.propose. */
+  propose(command: Command): Promise<Reply | Refusal> {
+    return this.#committer.propose(command);
+  }
+
+  /** Reads a range: see Reader.range. */
+  range(query: RangeQuery, signal?: AbortSignal): Answer<RangeReply> {
+    return this.#reader.range(query, signal);
   }
 
   /** Whether a transaction can only read, so that nothing of it goes into the log. */
@@ -274,17 +277,15 @@ export class Member {
     return isReadOnly(command);
   }
 
+  /** Runs a transaction that can only read: see Reader.txn. */
+  read(command: TxnCommand): Answer<TxnReply> {
+    return this.#reader.txn(command);
+  }
+
   /** Runs a transaction; one that can only read takes the read path. */
   async txn(command: TxnCommand): Promise<TxnReply | Refusal> {
-    if (!this.readsOnly(command)) return (await this.propose(command)) as TxnReply | Refusal;
-    const refusal = this.#barrier(true);
-    if (refusal !== undefined) return refusal;
-    const reply = await this.#guarded(async () => {
-      const read = this.#rooms.store.read(command);
-      return (await this.#prove()) ?? read;
-    });
-    this.#meters.answered(reply);
-    return reply;
+    if (this.readsOnly(command)) return await this.read(command);
+    return (await this.propose(command)) as TxnReply | Refusal;
   }
 
   /**
@@ -355,28 +356,6 @@ export class Member {
       task("request timeout", () => this.#expireRequests()),
       ...(this.#duties?.start() ?? []),
     ];
-  }
-
-  #barrier(serializable: boolean): Refusal | undefined {
-    if (this.isLeader || (serializable && this.#closing === undefined)) return undefined;
-    return new Refusal("stopped");
-  }
-
-  /** As `proveLead`. */
-  async #prove(ageMs?: number): Promise<Refusal | undefined> {
-    const { clock } = this.#options;
-    return await proveLead(this.#rooms.leadership, { clock, limits: this.limits, ageMs });
-  }
-
-  /** Runs a read or a decision. Damage it meets, or a broken invariant, ends the member. */
-  async #guarded<T>(work: () => T | Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      const grave = [CorruptionError, DiskError, InvariantError, SupersededError];
-      if (grave.some((kind) => error instanceof kind)) this.#fatal(error);
-      throw error;
-    }
   }
 
   async #catchUpWatchers(signal: AbortSignal): Promise<number> {

@@ -14,14 +14,21 @@ export interface ProofOptions {
 
 /**
  * Proves that nobody else led when it is called (or `ageMs` before), where that can be. Undefined
- * when it is proved; a refusal when the bucket does not answer in time. Rejects with SupersededError.
+ * when that is known at once; else resolves to undefined when it is proved, and to a refusal when
+ * the bucket does not answer in time. Rejects with SupersededError.
  */
-export async function proveLead(
+export function proveLead(
   leadership: Leadership | undefined,
-  { ageMs, clock, limits }: ProofOptions,
+  options: ProofOptions,
+): Promise<Refusal | undefined> | undefined {
+  const proof = leadership?.prove(options.ageMs);
+  return proof && settled(proof, options);
+}
+
+async function settled(
+  proof: Promise<void>,
+  { clock, limits }: ProofOptions,
 ): Promise<Refusal | undefined> {
-  const proof = leadership?.prove(ageMs);
-  if (proof === undefined) return undefined;
   const done = new AbortController();
   const tooLate = clock
     .sleep(limits.requestMsMax, done.signal)

@@ -26,6 +26,7 @@ const keysBetweenChecks = 256;
 
 const nothing = new Uint8Array(0);
 
+/** Reads a range of more than one key; for one there is `readOne`. */
 export class RangeRead {
   readonly #query: RangeQuery;
   readonly #revision: Revision;
@@ -50,12 +51,6 @@ export class RangeRead {
   /** Reads on until the range is done or `enough` says to pause; true when it is done. */
   step(source: RangeSource, enough: () => boolean): boolean {
     if (this.#rest === undefined) return true;
-    if (isSingle(this.#rest)) {
-      const pair = source.get(this.#rest.key);
-      if (pair !== undefined) this.#take(() => pair);
-      this.#rest = undefined;
-      return true;
-    }
     const cursor = source.cursor(this.#rest);
     let visited = 0;
     while (!this.#hasAll && cursor.next()) {
@@ -104,9 +99,22 @@ export class RangeRead {
 
 /** Reads a whole range in one go. */
 export function readRange(query: RangeQuery, source: RangeSource, revision: Revision): RangeReply {
+  const { range } = query;
+  if (isSingle(range)) return readOne(query, source.get(range.key), revision);
   const read = new RangeRead(query, revision);
   read.step(source, () => false);
   return read.reply();
+}
+
+/** The reply to a query for one key, of which `pair` is there. `revision` is for the header. */
+export function readOne(
+  query: RangeQuery,
+  pair: KeyValue | undefined,
+  revision: Revision,
+): RangeReply {
+  const isShown = pair !== undefined && !query.countOnly && isWanted(pair, query);
+  const kvs = isShown ? [query.keysOnly ? { ...pair, value: nothing } : pair] : [];
+  return { kind: "range", revision, kvs, more: false, count: pair === undefined ? 0 : 1 };
 }
 
 /**
@@ -131,14 +139,17 @@ function hasFilters(query: RangeQuery): boolean {
 }
 
 function filtered(kvs: KeyValue[], query: RangeQuery): KeyValue[] {
-  if (!hasFilters(query)) return kvs;
+  return hasFilters(query) ? kvs.filter((pair) => isWanted(pair, query)) : kvs;
+}
+
+/** Whether a pair passes the revision filters. */
+function isWanted({ createRevision, modRevision }: KeyValue, query: RangeQuery): boolean {
   const { maxCreateRevision, maxModRevision, minCreateRevision, minModRevision } = query;
-  return kvs.filter(
-    ({ createRevision, modRevision }) =>
-      (maxModRevision === 0 || modRevision <= maxModRevision) &&
-      (minModRevision === 0 || modRevision >= minModRevision) &&
-      (maxCreateRevision === 0 || createRevision <= maxCreateRevision) &&
-      (minCreateRevision === 0 || createRevision >= minCreateRevision),
+  return (
+    (maxModRevision === 0 || modRevision <= maxModRevision) &&
+    (minModRevision === 0 || modRevision >= minModRevision) &&
+    (maxCreateRevision === 0 || createRevision <= maxCreateRevision) &&
+    (minCreateRevision === 0 || createRevision >= minCreateRevision)
   );
 }
 

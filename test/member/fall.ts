@@ -49,7 +49,7 @@ export class Ledger {
 
   /** Whether a member has everything acknowledged, and nothing that nobody asked for. */
   async verify({ clock, member }: Rig): Promise<void> {
-    const reading = member.range(wholeQuery({ key: "\0", end: "\0" }));
+    const reading = Promise.resolve(member.range(wholeQuery({ key: "\0", end: "\0" })));
     const reply = await passing(clock, reading, () => false);
     if (reply === "dead" || reply instanceof Refusal) throw new Error("a read was refused");
     const found = new Map(reply.kvs.map((pair) => [pair.key, pair.modRevision]));

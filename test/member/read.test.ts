@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { defaultSettings, limitsOf } from "../../src/member/limits.ts";
 import { AbandonedError, readRange } from "../../src/member/read.ts";
 import { Refusal } from "../../src/model/refusal.ts";
+import type { RangeReply } from "../../src/model/reply.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { wholeQuery } from "../support/query.ts";
@@ -49,6 +50,17 @@ test("a large range lets writes pass, and shows the revision at which it began",
   expect(written).toBeGreaterThan(1);
 });
 
+test("what takes no longer than a slice is answered at once", async () => {
+  const { member } = await slicingMember();
+  const one = member.range(wholeQuery({ key: "0017", end: "" }));
+  expect(told(one as RangeReply)).toEqual(["0017=17"]);
+  const some = member.range(wholeQuery({ key: "0017", end: "0020" }));
+  expect(told(some as RangeReply)).toEqual(["0017=17", "0018=18", "0019=19"]);
+  const all = member.range(wholeQuery(everything));
+  expect(all).toBeInstanceOf(Promise);
+  expect(told(await all)).toEqual(expected);
+});
+
 test("a large range is read to its end when compaction passes its revision", async () => {
   const limits = limitsOf(defaultSettings);
   const { clock, committer, store, tree } = await openWritePath(new SimDisk(), limits);
@@ -78,7 +90,8 @@ test("a large range is read to its end when compaction passes its revision", asy
 test("what a range holds back from compaction goes when its reader has left", async () => {
   const { clock, disk, member } = await slicingMember();
   const stays = new AbortController();
-  const read = member.range(wholeQuery(everything), stays.signal).catch((error: unknown) => error);
+  const range = member.range(wholeQuery(everything), stays.signal);
+  const read = Promise.resolve(range).catch((error: unknown) => error);
   const pinned = member.revision;
   await member.propose({ kind: "deleteRange", range: everything, previous: false });
   await member.compact(member.revision, false);

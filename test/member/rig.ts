@@ -129,9 +129,9 @@ export async function until(holds: () => boolean): Promise<void> {
 }
 
 /** Lets time pass, a little at a time, until `work` settles. */
-export async function whilePassing<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+export async function whilePassing<T>(clock: SimClock, work: T | Promise<T>): Promise<T> {
   let isOpen = true;
-  const done = work.finally(() => {
+  const done = Promise.resolve(work).finally(() => {
     isOpen = false;
   });
   done.catch(() => undefined);

@@ -211,7 +211,7 @@ export class World {
     let reply: Awaited<ReturnType<Member["range"]>> | undefined;
     try {
       const reading = process.member.range(wholeQuery({ key: "\0", end: "\0" }));
-      reply = await this.#passing(reading, process);
+      reply = await this.#passing(Promise.resolve(reading), process);
     } catch (error) {
       if (error instanceof SupersededError) return;
       throw error;
