@@ -49,7 +49,6 @@ rule(
       await peer.drained();
     }
     const settings = wire.settings([wire.settingIds.enablePush, 0]);
-    peer.referee.sent(settings);
     for (const byte of settings) {
       peer.write(Buffer.from([byte]));
       await peer.drained();

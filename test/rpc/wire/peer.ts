@@ -76,7 +76,7 @@ export class Peer implements AsyncDisposable {
       socket.on("error", () => resolve());
     });
     if (mute) return peer;
-    peer.write(wire.preface);
+    peer.#put(wire.preface);
     peer.send(wire.settings(...settings));
     await peer.until(() => peer.closed || (peer.arrived > 0 && peer.settled));
     return peer;
@@ -97,13 +97,13 @@ export class Peer implements AsyncDisposable {
         this.#credit(frame.readUInt32BE(5), length);
       }
     }
-    this.write(Buffer.concat(frames));
+    this.#put(Buffer.concat(frames));
   }
 
-  /** Sends bytes. False: the socket is full, and `drained` tells when it no longer is. */
-  write(bytes: Uint8Array): boolean {
-    if (this.closed || this.#socket.destroyed) return true;
-    return this.#socket.write(bytes);
+  /** Sends bytes, of whose meaning no account is kept. */
+  write(bytes: Uint8Array): void {
+    this.referee.isBlind = true;
+    this.#put(bytes);
   }
 
   /** Resolves when everything written has been taken by the system, or the connection is gone. */
@@ -204,6 +204,10 @@ export class Peer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.destroy();
     await this.until(() => this.closed);
+  }
+
+  #put(bytes: Uint8Array): void {
+    if (!this.closed && !this.#socket.destroyed) this.#socket.write(bytes);
   }
 
   #credit(stream: number, bytes: number): void {
