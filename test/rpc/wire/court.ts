@@ -9,7 +9,7 @@ import { aborted, Bench, type EchoHandlers, echo } from "../echo.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 
 /** A rule that hangs is broken. */
-const ruleMsMax = 30_000;
+const ruleMsMax = 20_000;
 
 export interface Court {
   readonly bench: Bench;
