@@ -18,6 +18,16 @@ export function byteStringOf(bytes: Uint8Array, start = 0, end = bytes.length): 
   return bufferOf(bytes).toString("latin1", start, end);
 }
 
+/** What Bun's buffers have and its types do not tell: `write` without looking at its arguments. */
+interface Latin1Writer {
+  latin1Write(text: ByteString, at: number): number;
+}
+
+/** Puts the bytes of `text` into `target` at `at`, where there must be room; returns where they end. */
+export function putBytes(target: Buffer, text: ByteString, at: number): number {
+  return at + (target as Buffer & Latin1Writer).latin1Write(text, at);
+}
+
 /** A Buffer over the same memory: no copy. */
 export function bufferOf(bytes: Uint8Array): Buffer {
   if (Buffer.isBuffer(bytes)) return bytes;

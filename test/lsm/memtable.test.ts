@@ -17,8 +17,13 @@ function hashOf(key: string): number {
   return prefixHash(key, key.length);
 }
 
+/** Keys that ascend, keys in no order, and keys that begin with each other. */
 function keyOf(random: SeededRandom, ascending: number): string {
-  return random.below(2) === 0 ? `h${orderedU32(ascending)}` : `d${random.below(3000)}`;
+  const kind = random.below(5);
+  if (kind < 2) return `h${orderedU32(ascending)}`;
+  if (kind < 4) return `d${random.below(3000)}`;
+  const bytes = ["\0", "\x01", "a", "\x7f", "\x80", "\xff"];
+  return Array.from({ length: random.below(6) }, () => bytes[random.below(bytes.length)]).join("");
 }
 
 test("a memtable holds the newest row of each key, in order", () => {
@@ -57,6 +62,17 @@ test("a memtable holds the newest row of each key, in order", () => {
       if (next !== undefined) expect(rowOf(cursor)).toEqual(next);
     }
   }
+});
+
+test("a cursor goes on from where it was sought, and ends where nothing follows", () => {
+  const table = new Memtable(2 ** 12);
+  for (const key of ["c", "a", "b"]) table.put(key, 1, bytesOf(key), undefined);
+  const cursor = table.cursor();
+  expect([cursor.seek("aa"), cursor.key, cursor.keyFrom(1)]).toEqual([true, "b", ""]);
+  expect([cursor.next(), cursor.key]).toEqual([true, "c"]);
+  expect([cursor.next(), cursor.next()]).toEqual([false, false]);
+  expect([cursor.seek("d"), cursor.next()]).toEqual([false, false]);
+  expect([cursor.seek(""), cursor.key]).toEqual([true, "a"]);
 });
 
 test("a memtable counts what it takes in memory", () => {
