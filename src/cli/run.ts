@@ -20,6 +20,7 @@ import { ListenError as CallListenError, type Server, serve } from "../rpc/serve
 import { codes } from "../rpc/status.ts";
 import { bucketSettings, checkBucketOptions } from "./bucket.ts";
 import { build } from "./build.ts";
+import { Certificates } from "./certificates.ts";
 import type { Command, Shell } from "./command.ts";
 import { type End, Ending } from "./ending.ts";
 import { exitCodeOf, exitCodes } from "./exit.ts";
@@ -31,7 +32,7 @@ import { type RunOptions, runOptions } from "./options.ts";
 import { parse } from "./parse.ts";
 import { type Readiness, Start } from "./readiness.ts";
 import { type OpenBucket, openBucket, proveBucket } from "./store.ts";
-import { readTls, type Tls } from "./tls.ts";
+import { readTls, type Tls, tlsFilesOf } from "./tls.ts";
 import { addressText } from "./value.ts";
 
 export const run: Command = async (argv, shell) => {
@@ -46,6 +47,8 @@ const closeMsMax = 2000;
 const failMsMax = 1000;
 const sendQueueBytesMax = 4 * mebibyte;
 const concurrentStreamsMax = 100_000;
+/** Enough for a range of a million keys or two. */
+const heldBytesMax = 1024 * mebibyte;
 
 class Run {
   readonly #options: RunOptions;
@@ -58,6 +61,7 @@ class Run {
   readonly #logger: Logger;
   readonly #start: Start;
   readonly #bucket: OpenBucket | undefined;
+  readonly #certificates: Certificates | undefined;
   #member: Member | undefined;
   #server: Server | undefined;
 
@@ -69,6 +73,7 @@ class Run {
     const wall = () => this.#clock.wall();
     this.#logger = createLogger({ level, format, wall, write: shell.warn });
     this.#start = new Start(this.#clock, this.#logger);
+    this.#certificates = this.#certificatesOf(tls);
     this.#bucket = openBucket(options, {
       clock: this.#clock,
       random: this.#random,
@@ -102,7 +107,9 @@ class Run {
     const vitals = () => (this.#member === undefined ? undefined : this.#member.vitals());
     const readiness = () => awayOr(this.#start.readiness, this.#member);
     const wall = () => this.#clock.wall();
-    showGauges(this.#registry, { vitals, ready: () => readiness().ready, wall, build });
+    const ready = () => readiness().ready;
+    const certificates = () => this.#certificates;
+    showGauges(this.#registry, { vitals, ready, wall, build, certificates });
     const fatal = this.#ending.fail;
     watchLoop({ registry: this.#registry, clock: this.#clock, logger: this.#logger, fatal });
     const pages = {
@@ -118,9 +125,19 @@ class Run {
   /** Opens the member, then the port for its clients. */
   async #open(metricsPort: number): Promise<void> {
     this.#member = await this.#openMember();
-    this.#server = await this.#serveCalls(this.#member, metricsPort);
+    const server = await this.#serveCalls(this.#member, metricsPort);
+    this.#server = server;
+    this.#certificates?.follow((tls) => server.replaceCertificates(tls));
     this.#start.ready();
-    this.#announce(this.#member, this.#server, metricsPort);
+    this.#announce(this.#member, server, metricsPort);
+  }
+
+  /** What is served, and follows its files. */
+  #certificatesOf(inUse: Tls | undefined): Certificates | undefined {
+    const files = tlsFilesOf(this.#options);
+    if (files === undefined || inUse === undefined) return undefined;
+    const [clock, logger, fatal] = [this.#clock, this.#logger, this.#ending.fail];
+    return new Certificates({ files, inUse, clock, logger, fatal });
   }
 
   async #openMember(): Promise<Member> {
@@ -171,6 +188,7 @@ class Run {
           receiveBytesMax: member.limits.messageBytesMax,
           sendQueueBytesMax,
           concurrentStreamsMax,
+          heldBytesMax,
         },
         keepalive: keepaliveOf(this.#options),
         stopped: { code: codes.unavailable, message: "etcdserver: server stopped" },
@@ -241,6 +259,7 @@ Try it:
     const drained = first()
       .then(second)
       .then(stopPages)
+      .then(() => this.#certificates?.stop())
       .then(() => true);
     return await Promise.race([drained, this.#clock.sleep(drainMsMax).then(() => false)]);
   }

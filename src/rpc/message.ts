@@ -30,12 +30,15 @@ export function wholeMessage(
   return readU32(bytes, from + 1) === length;
 }
 
+/** The least that is set aside for a message that is not whole. */
+const roomBytesMin = 256;
+
 /** Puts together the messages of one body. */
 export class MessageReader {
   readonly #bytesMax: number;
   readonly #inflate: Inflate | undefined;
-  /** The message that is not whole: parts of it, and how much they are. */
-  #parts: Uint8Array[] = [];
+  /** The message that is not whole, header included, and how much of it has come. */
+  #room: Uint8Array = new Uint8Array(0);
   #held = 0;
 
   /** Messages are of `bytesMax` bytes at most; `inflate` undoes the encoding of compressed ones. */
@@ -54,47 +57,48 @@ export class MessageReader {
    * is too large or compressed in a way that was not announced.
    */
   push(bytes: Uint8Array, from: number, to: number, take: (message: Uint8Array) => void): void {
-    let source = bytes;
     let at = from;
-    let end = to;
-    if (this.#held > 0) {
-      this.#keep(bytes, from, to);
-      if (this.#held < messageHeaderBytes || this.#held < this.#needed()) return;
-      source = this.#whole();
-      at = 0;
-      end = source.length;
-    }
-    while (end - at >= messageHeaderBytes) {
-      const next = at + messageHeaderBytes + this.#lengthAt(source, at);
-      if (next > end) break;
-      take(this.#message(source, at, next));
+    while (this.#held > 0 && at < to) at = this.#complete(bytes, at, to, take);
+    while (to - at >= messageHeaderBytes) {
+      const next = at + messageHeaderBytes + this.#lengthAt(bytes, at);
+      if (next > to) break;
+      take(this.#message(bytes, at, next));
       at = next;
     }
-    if (at < end) this.#keep(source, at, end);
+    if (at < to) this.#keep(bytes, at, to);
+  }
+
+  /** Adds to the message that is not whole what belongs to it; returns where that ends. */
+  #complete(
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    take: (message: Uint8Array) => void,
+  ): number {
+    const isHeaderThere = this.#held >= messageHeaderBytes;
+    const length = isHeaderThere ? this.#lengthAt(this.#room, 0) : 0;
+    const end = Math.min(to, from + messageHeaderBytes + length - this.#held);
+    this.#keep(bytes, from, end);
+    if (this.#held < messageHeaderBytes) return end;
+    const whole = messageHeaderBytes + this.#lengthAt(this.#room, 0);
+    if (this.#held < whole) return end;
+    const message = this.#message(this.#room, 0, whole);
+    this.#room = new Uint8Array(0);
+    this.#held = 0;
+    take(message);
+    return end;
   }
 
   /** A copy: what arrives lies in the memory of a whole packet. */
   #keep(bytes: Uint8Array, from: number, to: number): void {
-    this.#parts.push(bytes.slice(from, to));
-    this.#held += to - from;
-    // The header shall lie in one piece.
-    if (this.#parts.length > 1 && (this.#parts[0] as Uint8Array).length < messageHeaderBytes) {
-      this.#parts = [Buffer.concat(this.#parts)];
+    const held = this.#held + to - from;
+    if (held > this.#room.length) {
+      const room = new Uint8Array(Math.max(roomBytesMin, held, 2 * this.#room.length));
+      room.set(this.#room.subarray(0, this.#held));
+      this.#room = room;
     }
-    const [first] = this.#parts;
-    if (this.#held >= messageHeaderBytes && first !== undefined) this.#lengthAt(first, 0);
-  }
-
-  /** How much the message that is not whole is, with its header. */
-  #needed(): number {
-    return messageHeaderBytes + this.#lengthAt(this.#parts[0] as Uint8Array, 0);
-  }
-
-  #whole(): Uint8Array {
-    const whole = Buffer.concat(this.#parts);
-    this.#parts = [];
-    this.#held = 0;
-    return whole;
+    this.#room.set(bytes.subarray(from, to), this.#held);
+    this.#held = held;
   }
 
   /** The length of the message whose header is at `at`. */

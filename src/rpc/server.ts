@@ -22,7 +22,7 @@ import type { Application } from "./http2/streams.ts";
 import type { Meters } from "./meters.ts";
 import { listenPlain } from "./plain.ts";
 import { type Conversation, Negotiation } from "./protocol.ts";
-import { listenSecure, type SecureListener, type TlsOptions } from "./secure.ts";
+import { listenSecure, type SecureListener, TlsError, type TlsOptions } from "./secure.ts";
 import type { Service } from "./service.ts";
 import type { ListenAddress, Listener, Receiver, Socket } from "./socket.ts";
 import { codes, type Status } from "./status.ts";
@@ -55,6 +55,11 @@ export interface ServerLimits {
   readonly sendQueueBytesMax: number;
   /** Calls in progress on one connection. */
   readonly concurrentStreamsMax: number;
+  /**
+   * Bytes of requests that are not complete and of responses that are not taken, over all clients:
+   * when there are more, the client that they are kept for most of all is disconnected.
+   */
+  readonly heldBytesMax: number;
 }
 
 export interface Server {
@@ -92,8 +97,6 @@ export async function serve(options: ServerOptions): Promise<Server> {
 const headerListBytesMax = 65_536;
 /** What a client may send of one request before it is handled. */
 const streamWindowBytes = 2 ** 20;
-/** Of requests that are not handled and responses that are not taken, over all clients. */
-const heldBytesMax = 2 ** 30;
 const tickMs = 1000;
 
 /** A connection as it is kept track of. */
@@ -166,9 +169,8 @@ class FrontDoor implements Server {
           ? listenPlain(listen, accept)
           : await listenSecure(listen, tls, accept, failed);
     } catch (cause) {
-      const error = cause as Error & { code?: string };
-      if (error.code === undefined) throw error;
-      throw new ListenError(listen.host, listen.port, error);
+      if (cause instanceof TlsError) throw cause;
+      throw new ListenError(listen.host, listen.port, cause as Error);
     }
     void this.#tick();
   }
@@ -240,7 +242,7 @@ class FrontDoor implements Server {
   #hold(guest: Guest, bytes: number): void {
     guest.heldBytes += bytes;
     this.#heldBytes += bytes;
-    if (bytes <= 0 || this.#heldBytes <= heldBytesMax) return;
+    if (bytes <= 0 || this.#heldBytes <= this.#options.limits.heldBytesMax) return;
     let most = guest;
     for (const each of this.#guests) if (each.heldBytes > most.heldBytes) most = each;
     const { heldBytes, socket } = most;

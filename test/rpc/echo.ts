@@ -97,6 +97,7 @@ export class Bench implements AsyncDisposable {
         receiveBytesMax: 2_097_152,
         sendQueueBytesMax: 262_144,
         concurrentStreamsMax: 1000,
+        heldBytesMax: 512 * 2 ** 20,
       },
       keepalive: { intervalMs: 7_200_000, timeoutMs: 20_000 },
       stopped,

@@ -66,7 +66,6 @@ export class Connection<Head> implements Conversation, FrameReceiver {
     this.#streams = new Streams({
       ...options,
       calm: this.#calm,
-      pings: this.#pings,
       sender: this.#sender,
       closed: () => this.#endIfDone(),
     });
@@ -96,8 +95,8 @@ export class Connection<Head> implements Conversation, FrameReceiver {
       return;
     }
     this.#drain = { since: this.#options.clock.now(), isFinal: true };
-    this.#streams.seal();
-    this.#streams.abandon(true);
+    this.#guard(() => this.#sender.pump());
+    this.#streams.freeze();
     this.#endIfDone();
   }
 
@@ -106,7 +105,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
     this.#isClosed = true;
     this.#ended ??= this.#options.clock.now();
     this.#output.close();
-    this.#streams.abandon(false);
+    this.#streams.abandon();
   }
 
   /** Lets streams finish and then closes; whatever is asked later is to be asked elsewhere. */
@@ -225,7 +224,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
     this.#calm.spend(1, "pings");
     const payload = bytes.subarray(from, to);
     if ((bits & flags.acknowledge) === 0) {
-      this.#pings.take(this.#streams.size > 0);
+      this.#pings.take(this.#streams.size > 0, this.#sender.sent);
       this.#sender.ping(payload, true);
     } else if (this.#drain?.isFinal === false && Buffer.compare(payload, drainPing) === 0) {
       this.#seal();
@@ -283,7 +282,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
     const { code, message } = blameOf(error);
     this.#options.failed(this.#socket.peer, error);
     this.#ended = this.#options.clock.now();
-    this.#streams.abandon(false);
+    this.#streams.abandon();
     this.#sender.goAway(this.#streams.newest, code, message);
   }
 

@@ -68,23 +68,24 @@ export class Output {
     if (this.#end + length > this.bytes.length) this.#grow(length);
     const at = this.#end;
     this.#end += length;
-    if (!this.#isScheduled) {
-      this.#isScheduled = true;
-      this.#pool.soon(this);
-    }
+    this.soon();
     return at;
   }
 
-  /** Takes back what of the last `reserve` was not needed: `end` is where the frames end. */
-  trim(end: number): void {
-    this.#end = end;
+  /** Flushes when what runs now is done, and tells when that leaves nothing. */
+  soon(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#pool.soon(this);
   }
 
   /** Hands over what the socket has room for. */
   flush(): void {
     this.#isScheduled = false;
-    if (this.#isBlocked || this.#sent === this.#end) return;
-    if (!this.#isClosed) this.#sent += this.#socket.write(this.bytes, this.#sent, this.#end);
+    if (this.#isBlocked) return;
+    if (this.#sent < this.#end && !this.#isClosed) {
+      this.#sent += this.#socket.write(this.bytes, this.#sent, this.#end);
+    }
     if (this.#sent < this.#end && !this.#isClosed) {
       this.#isBlocked = true;
       return;

@@ -28,6 +28,7 @@ export class Pings {
   #asked: number | undefined;
   /** When the client's last ping came. */
   #pinged = Number.NEGATIVE_INFINITY;
+  #sent = 0;
   #strikes = 0;
 
   constructor(options: KeepaliveOptions, clock: Clock) {
@@ -42,19 +43,19 @@ export class Pings {
     this.#asked = undefined;
   }
 
-  /** A response was sent: pings around it are how clients measure the network. */
-  answered(): void {
-    this.#strikes = 0;
-    this.#pinged = Number.NEGATIVE_INFINITY;
-  }
-
-  /** The client pings. ConnectionError when it does so too often. */
-  take(hasCalls: boolean): void {
+  /**
+   * The client pings, which has calls in progress or none; `sent` counts what was sent for calls so
+   * far: pings around that are how clients measure the network, and free. ConnectionError when there
+   * are too many others.
+   */
+  take(hasCalls: boolean, sent: number): void {
     const { clientIntervalMsMin = 0, permitWithoutCalls = true } = this.#options;
     if (clientIntervalMsMin === 0) return;
     const now = this.#clock.now();
     const leastMs = hasCalls || permitWithoutCalls ? clientIntervalMsMin : twoHoursMs;
-    if (now - this.#pinged < leastMs) this.#strikes++;
+    if (sent !== this.#sent) this.#strikes = 0;
+    else if (now - this.#pinged < leastMs) this.#strikes++;
+    this.#sent = sent;
     this.#pinged = now;
     if (this.#strikes > strikesMax) {
       throw new ConnectionError(errorCodes.enhanceYourCalm, "too_many_pings");

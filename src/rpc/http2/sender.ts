@@ -38,6 +38,9 @@ export class Sender {
   /** What the client takes of DATA, in all streams together. */
   #window = initialWindowBytes;
   #peer = defaultSettings;
+  #isFrozen = false;
+  /** Frames of HEADERS and DATA sent. */
+  sent = 0;
 
   /** `overflowed` is called when the client lets more pile up than is kept for it. */
   constructor(output: Output, overflowed: () => void) {
@@ -103,6 +106,7 @@ export class Sender {
     at = writeFrameHeader(out, at, last.length, frameTypes.headers, ends, stream);
     copy(out, at, last);
     this.#window -= body.length;
+    this.sent += 3;
   }
 
   /** How many of `length` bytes of DATA may be sent now on a stream whose window is `window`. */
@@ -114,14 +118,26 @@ export class Sender {
   /** Sends bytes[from, to) as a frame of DATA; as many as `allowance` allows. */
   data(stream: number, bytes: Uint8Array, from: number, to: number): void {
     this.#window -= to - from;
+    this.sent++;
     const at = this.#frame(to - from, frameTypes.data, 0, stream);
     const isAll = from === 0 && to === bytes.length;
     copy(this.#output.bytes, at, isAll ? bytes : bytes.subarray(from, to));
   }
 
-  /** Calls `stream.pump` when it may send. */
+  /** Calls `stream.pump` when it may send: soon, if it may now. */
   wait(stream: Stream): void {
     this.#waiting.add(stream);
+    this.#output.soon();
+  }
+
+  /** The client sends nothing more, so that no window grows. */
+  freeze(): void {
+    this.#isFrozen = true;
+  }
+
+  /** Whether so many bytes can never be sent on a stream whose window is `window`. */
+  isHopeless(bytes: number, window: number): boolean {
+    return this.#isFrozen && bytes > Math.min(window, this.#window);
   }
 
   /** `stream` is over. */
@@ -176,6 +192,7 @@ export class Sender {
     let type: number = frameTypes.headers;
     let bits: number = isEnd ? flags.endStream : 0;
     let from = 0;
+    this.sent++;
     do {
       const to = Math.min(block.length, from + framePayloadBytesMax);
       if (to === block.length) bits |= flags.endHeaders;

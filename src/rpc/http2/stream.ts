@@ -189,14 +189,17 @@ export class Stream {
     }
   }
 
+  /** Ends the stream if what waits can never be sent: see Sender.isHopeless. */
+  giveUpIfHopeless(): void {
+    if (this.#queue.length > 0) this.#wait();
+  }
+
   /** The stream is over: what waits is dropped. */
   drop(): void {
     this.#isLocalEnded = true;
     this.#isRemoteEnded = true;
     this.#owner.sender.forget(this);
-    let bytes = -this.#sent;
-    for (const chunk of this.#queue) bytes += chunk.bytes.length;
-    if (this.#queue.length > 0) this.#owner.queued(-bytes);
+    if (this.#queue.length > 0) this.#owner.queued(-this.#queuedBytes());
     this.#queue = [];
   }
 
@@ -206,7 +209,15 @@ export class Stream {
 
   /** Waits for its turn, unless it is its own window that is used up. */
   #wait(): void {
-    if (this.#sendWindow > 0) this.#owner.sender.wait(this);
+    const { sender } = this.#owner;
+    if (sender.isHopeless(this.#queuedBytes(), this.#sendWindow)) this.reset(errorCodes.cancel);
+    else if (this.#sendWindow > 0) sender.wait(this);
+  }
+
+  #queuedBytes(): number {
+    let bytes = -this.#sent;
+    for (const chunk of this.#queue) bytes += chunk.bytes.length;
+    return bytes;
   }
 
   #frame(bytes: Uint8Array, from: number, to: number): void {

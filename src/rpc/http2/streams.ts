@@ -7,7 +7,6 @@ import { BlockReader } from "./blocks.ts";
 import type { Calm } from "./calm.ts";
 import { ConnectionError, type ErrorCode, errorCodes, StreamError } from "./error.ts";
 import { flags, readU31 } from "./frame.ts";
-import type { Pings } from "./pings.ts";
 import { checkTrailers, type Request, requestOf } from "./request.ts";
 import type { Sender } from "./sender.ts";
 import { initialWindowBytes, type OwnSettings } from "./settings.ts";
@@ -29,7 +28,6 @@ export interface StreamsOptions<Head> {
   readonly application: Application<Head>;
   readonly calm: Calm;
   readonly clock: Clock;
-  readonly pings: Pings;
   readonly sender: Sender;
   readonly settings: OwnSettings;
   /** Called when a stream is gone. */
@@ -42,6 +40,7 @@ const connectionWindowBytes = 16 * 2 ** 20;
 const continuationsMax = 64;
 /** Streams that were reset here and may still be sent to: as many are remembered. */
 const resetsKept = 1000;
+const skipsKept = 16;
 
 /** A header block whose end has not come. */
 interface OpenBlock {
@@ -64,6 +63,8 @@ export class Streams<Head> implements StreamOwner {
   readonly #open = new Map<number, Stream>();
   /** Those that were reset here: what still comes for them is nobody's fault. */
   readonly #resets = new Set<number>();
+  /** Those that were passed over: the newest few ranges. */
+  readonly #skipped: [from: number, to: number][] = [];
   #newest = 0;
   /** Streams above are not taken any more. */
   #last = Number.POSITIVE_INFINITY;
@@ -112,10 +113,18 @@ export class Streams<Head> implements StreamOwner {
     this.#owed = 0;
   }
 
-  /** Ends streams without a word: all, or those whose request is not complete. */
-  abandon(onlyIncomplete: boolean): void {
+  /** The connection is gone. */
+  abandon(): void {
+    for (const stream of [...this.#open.values()]) this.#remove(stream, true);
+  }
+
+  /** The client sends nothing more: streams that need more from it are ended. */
+  freeze(): void {
+    this.seal();
+    this.sender.freeze();
     for (const stream of [...this.#open.values()]) {
-      if (!onlyIncomplete || !stream.isRemoteEnded) this.#remove(stream, true);
+      if (stream.isRemoteEnded) stream.giveUpIfHopeless();
+      else this.#remove(stream, true);
     }
   }
 
@@ -128,7 +137,7 @@ export class Streams<Head> implements StreamOwner {
     const begin = (bits & flags.padded) === 0 ? from : from + 1;
     const end = begin === from ? to : to - paddingAt(bytes, from, to);
     const isEnd = (bits & flags.endStream) !== 0;
-    if (length === 0 && !isEnd) this.#options.calm.spend(1, "empty DATA");
+    if (begin === end && !isEnd) this.#options.calm.spend(1, "empty DATA");
     const stream = this.#open.get(id);
     if (stream === undefined) this.#onClosed(id, "DATA");
     else this.#body(stream, bytes, begin, end, length, isEnd);
@@ -228,7 +237,6 @@ export class Streams<Head> implements StreamOwner {
 
   close(stream: Stream, code: ErrorCode | undefined): void {
     if (code === undefined || code === errorCodes.noError) this.#options.calm.earn();
-    this.#options.pings.answered();
     if (code !== undefined) this.#reset(stream.id, code);
     this.#remove(stream, code !== undefined && code !== errorCodes.noError);
   }
@@ -256,6 +264,7 @@ export class Streams<Head> implements StreamOwner {
       this.#reset(id, errorCodes.refusedStream);
       return;
     }
+    if (id > this.#newest + 2) this.#skip(this.#newest + 2, id);
     this.#newest = id;
     const { application, settings } = this.#options;
     const stream = new Stream(id, this, settings.initialWindowBytes);
@@ -303,7 +312,16 @@ export class Streams<Head> implements StreamOwner {
     if (this.#isIdle(id)) throw protocolError(`${what} on no stream`);
     this.#options.calm.spend(1, "frames of closed streams");
     if (this.#resets.has(id)) return;
+    if (this.#skipped.some(([from, to]) => id >= from && id < to)) {
+      throw protocolError(`${what} on a stream below the newest`);
+    }
     throw new ConnectionError(errorCodes.streamClosed, `${what} on a closed stream`);
+  }
+
+  /** Streams `from` up to `to` are never begun (section 5.1.1). */
+  #skip(from: number, to: number): void {
+    this.#skipped.push([from, to]);
+    if (this.#skipped.length > skipsKept) this.#skipped.shift();
   }
 
   #isIdle(id: number): boolean {

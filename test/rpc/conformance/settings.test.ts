@@ -11,7 +11,14 @@ import { expectConnectionError, expectStreamError, expectUnharmed } from "../wir
 const concurrentStreamsMax = 3;
 const { rule } = court(
   {},
-  { limits: { receiveBytesMax: 2_097_152, sendQueueBytesMax: 262_144, concurrentStreamsMax } },
+  {
+    limits: {
+      receiveBytesMax: 2_097_152,
+      sendQueueBytesMax: 262_144,
+      concurrentStreamsMax,
+      heldBytesMax: 2 ** 29,
+    },
+  },
 );
 const { flags, settingIds, types } = wire;
 const sayPath = "/test.Echo/Say";
