@@ -8,7 +8,7 @@
  * little-endian.
  */
 import { assert } from "../lib/assert.ts";
-import { type ByteString, putBytes } from "../lib/bytes.ts";
+import type { RowKey } from "./rowkey.ts";
 
 const chunkBitsMax = 20;
 const chunkBitsMin = 12;
@@ -36,7 +36,7 @@ export class Arena {
   }
 
   /** Copies a row in, its value `head` followed by `tail`; without a head, a deletion. Returns its place. */
-  add(key: ByteString, head: Uint8Array | undefined, tail: Uint8Array | undefined): number {
+  add(key: RowKey, head: Uint8Array | undefined, tail: Uint8Array | undefined): number {
     const keyBytes = key.length;
     const valueBytes = (head?.length ?? 0) + (tail?.length ?? 0);
     const size = lengthBytes + keyBytes + lengthBytes + valueBytes;
@@ -44,7 +44,7 @@ export class Arena {
     const chunk = this.#chunk;
     const start = this.#at;
     let at = chunk.writeUInt32LE(keyBytes, start);
-    at = putBytes(chunk, key, at);
+    at += key.bytes.copy(chunk, at, 0, keyBytes);
     at = chunk.writeUInt32LE(head === undefined ? 0 : valueBytes + 1, at);
     if (head !== undefined) chunk.set(head, at);
     if (head !== undefined && tail !== undefined) chunk.set(tail, at + head.length);

@@ -38,6 +38,19 @@ export function prefixHash(key: ByteString, length: number): number {
   return mixed(hash ^ scrambled(rest) ^ length);
 }
 
+/** As `prefixHash`, of the first `length` of `bytes`. */
+export function bytesHash(bytes: Buffer, length: number): number {
+  let hash = 0;
+  const whole = length & ~3;
+  for (let at = 0; at < whole; at += 4) {
+    hash ^= scrambled(bytes.readInt32LE(at));
+    hash = Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64;
+  }
+  let rest = 0;
+  for (let at = length - 1; at >= whole; at--) rest = (rest << 8) | (bytes[at] as number);
+  return mixed(hash ^ scrambled(rest) ^ length);
+}
+
 /** A filter's bytes for these hashes; at least one line. */
 export function buildFilter(hashes: Uint32Array): Buffer {
   const lines = Math.max(1, Math.ceil((hashes.length * bitsPerPrefix) / (lineBytes * 8)));

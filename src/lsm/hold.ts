@@ -13,6 +13,7 @@ import { checkOrder, checkTable, type TableDamage } from "./check.ts";
 import { type Layers, Lookup } from "./lookup.ts";
 import { decodeManifest, type Manifest, manifestName } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
+import type { RowKey } from "./rowkey.ts";
 import { Run } from "./run.ts";
 import { Table, tablePath, tableSuffix } from "./table.ts";
 import type { Cursor, Found, RowSet, Schema, TableInfo } from "./tree.ts";
@@ -142,13 +143,17 @@ export class HeldRows implements RowSet, Layers {
   }
 
   put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void {
+    this.set(this.#lookup.rowKey(key), head, tail);
+  }
+
+  set(key: RowKey, head: Uint8Array, tail?: Uint8Array): void {
     this.generation++;
-    this.memtables[0].put(key, this.#lookup.hashOf(key), head, tail);
+    this.memtables[0].put(key, head, tail);
   }
 
   delete(key: ByteString): void {
     this.generation++;
-    this.memtables[0].delete(key, this.#lookup.hashOf(key));
+    this.memtables[0].delete(this.#lookup.rowKey(key));
   }
 
   get(key: ByteString): Uint8Array | undefined {

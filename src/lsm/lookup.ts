@@ -9,6 +9,7 @@ import { type Sources, TreeCursor } from "./cursor.ts";
 import { prefixHash } from "./filter.ts";
 import type { Memtable } from "./memtable.ts";
 import type { Source } from "./merge.ts";
+import { RowKey } from "./rowkey.ts";
 import { Run, RunCursor } from "./run.ts";
 import type { Cursor, Found, Schema } from "./tree.ts";
 
@@ -28,6 +29,7 @@ export class Lookup implements Sources {
   readonly #schema: Pick<Schema, "prefixLength">;
   /** For single rows. */
   readonly #finder: RunCursor;
+  readonly #rowKey = new RowKey();
 
   constructor(layers: Layers, cache: BlockCache, schema: Pick<Schema, "prefixLength">) {
     this.#layers = layers;
@@ -42,7 +44,7 @@ export class Lookup implements Sources {
 
   /** As RowSet.get. */
   get(key: ByteString): Uint8Array | undefined {
-    const hash = this.hashOf(key);
+    const hash = prefixHash(key, this.#schema.prefixLength(key));
     const { memtables, runs } = this.#layers;
     for (const memtable of memtables) {
       const value = memtable.mayHave(hash) ? memtable.get(key) : undefined;
@@ -88,9 +90,9 @@ export class Lookup implements Sources {
     return sources;
   }
 
-  /** The hash that filters and memtables know a row by. */
-  hashOf(key: ByteString): number {
-    return prefixHash(key, this.#schema.prefixLength(key));
+  /** `key` in bytes, valid until the next call. */
+  rowKey(key: ByteString): RowKey {
+    return this.#rowKey.take(key, this.#schema.prefixLength(key));
   }
 
   #firstInMemory(from: ByteString, length: number, hash: number): RowView | undefined {

@@ -10,6 +10,7 @@ import { type ByteString, putBytes } from "../lib/bytes.ts";
 import { Arena, keyBytesAt, valueAt, valueEnd } from "./arena.ts";
 import type { RowView } from "./block.ts";
 import { CritBitTree } from "./critbit.ts";
+import type { RowKey } from "./rowkey.ts";
 
 /** Bits noted for prefixes: one for so many bytes that are expected. */
 const bytesPerBit = 16;
@@ -37,16 +38,14 @@ export class Memtable {
     return this.#arena.bytes + this.#order.rows * CritBitTree.rowBytes;
   }
 
-  /**
-   * Sets the row of `key`, whose prefix has this hash, to `head` followed by `tail`; both are copied.
-   */
-  put(key: ByteString, hash: number, head: Uint8Array, tail: Uint8Array | undefined): void {
-    this.#note(hash);
+  /** Sets the row of `key` to `head` followed by `tail`; all three are copied. */
+  put(key: RowKey, head: Uint8Array, tail: Uint8Array | undefined): void {
+    this.#note(key.hash);
     this.#order.add(this.#arena.add(key, head, tail));
   }
 
-  delete(key: ByteString, hash: number): void {
-    this.#note(hash);
+  delete(key: RowKey): void {
+    this.#note(key.hash);
     this.#order.add(this.#arena.add(key, undefined, undefined));
   }
 

@@ -27,6 +27,7 @@ import { Live } from "./live.ts";
 import { type Layers, Lookup } from "./lookup.ts";
 import { encodeManifest } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
+import type { RowKey } from "./rowkey.ts";
 import type { Run } from "./run.ts";
 import { readSliced, type Table, type TableClaims, tablePath } from "./table.ts";
 import { RunWriter } from "./writer.ts";
@@ -108,6 +109,8 @@ export interface TableInfo extends TableClaims {
 export interface RowSet {
   /** Sets a row to `head` followed by `tail`; both are copied. */
   put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void;
+  /** As put, the key being made already. */
+  set(key: RowKey, head: Uint8Array, tail?: Uint8Array): void;
   delete(key: ByteString): void;
   /** The value of a row, undefined when there is none: a view that nobody changes. CorruptionError. */
   get(key: ByteString): Uint8Array | undefined;
@@ -258,13 +261,17 @@ export class Tree<P> implements RowSet, Layers {
   }
 
   put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void {
+    this.set(this.#lookup.rowKey(key), head, tail);
+  }
+
+  set(key: RowKey, head: Uint8Array, tail?: Uint8Array): void {
     this.#generation++;
-    this.#memtable.put(key, this.#lookup.hashOf(key), head, tail);
+    this.#memtable.put(key, head, tail);
   }
 
   delete(key: ByteString): void {
     this.#generation++;
-    this.#memtable.delete(key, this.#lookup.hashOf(key));
+    this.#memtable.delete(this.#lookup.rowKey(key));
   }
 
   get(key: ByteString): Uint8Array | undefined {

@@ -19,6 +19,7 @@ import {
   readOrderedU32,
   readOrderedU64,
 } from "../lib/bytes.ts";
+import { RowKey } from "../lsm/rowkey.ts";
 import { type KeyRange, upperBound } from "../model/range.ts";
 import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
 
@@ -32,6 +33,8 @@ export const afterAttached: ByteString = "\x03l";
 
 const terminator = "\0\x01";
 const suffixBytes = 12;
+/** The row that is being made. */
+const made = new RowKey();
 const revisionMax = Number.MAX_SAFE_INTEGER;
 const subMax = 0xffffffff;
 
@@ -43,6 +46,20 @@ export function dataPrefix(key: ByteString): ByteString {
 /** The row of one version of a key. */
 export function dataKey(key: ByteString, revision: number, sub: number): ByteString {
   return dataPrefix(key) + orderedU64(revisionMax - revision) + orderedU32(subMax - sub);
+}
+
+/** As `dataKey`, for a row that is put; valid until the next row is made. */
+export function dataRow(key: ByteString, revision: number, sub: number): RowKey {
+  const inner = escaped(key);
+  made.begin(inner.length + 3 + suffixBytes);
+  made.u8(1);
+  made.text(inner);
+  made.u8(0);
+  made.u8(1);
+  made.endPrefix();
+  made.u64(revisionMax - revision);
+  made.u32(subMax - sub);
+  return made;
 }
 
 /** Where to look for the newest version at or below `revision`, given the key's prefix. */
@@ -98,6 +115,16 @@ export function dataSub(row: ByteString): number {
 /** The row that tells which key changed at (revision, sub). */
 export function historyKey(revision: number, sub: number): ByteString {
   return historyFamily + orderedU64(revision) + orderedU32(sub);
+}
+
+/** As `historyKey`, for a row that is put; valid until the next row is made. */
+export function historyRow(revision: number, sub: number): RowKey {
+  made.begin(1 + suffixBytes);
+  made.u8(2);
+  made.endPrefix();
+  made.u64(revision);
+  made.u32(sub);
+  return made;
 }
 
 /** The history rows from `revision` on end before this. */

@@ -9,7 +9,7 @@
  *   forget()                           what is pending did not make it into the log
  */
 import { assert, must } from "../lib/assert.ts";
-import { type ByteString, byteStringOf } from "../lib/bytes.ts";
+import { type ByteString, byteStringOf, putBytes } from "../lib/bytes.ts";
 import type { Cursor, RowSet } from "../lsm/tree.ts";
 import type { Command, TxnCommand } from "../model/command.ts";
 import { type Change, changesOf, type Entry } from "../model/entry.ts";
@@ -31,9 +31,11 @@ import {
   dataKey,
   dataPrefix,
   dataRevision,
+  dataRow,
   dataSeek,
   historyKey,
   historyPosition,
+  historyRow,
   leaseKey,
   leaseOfRow,
 } from "./keys.ts";
@@ -238,10 +240,10 @@ export class Store implements Applied, WatchedStore {
 
   #applyChange(change: Change, revision: Revision, sub: number): void {
     const { key, previousLease } = change;
-    const row = dataKey(key, revision, sub);
-    if (change.kind === "put") this.#tree.put(row, encodeHead(change), change.value);
-    else this.#tree.put(row, tombstone);
-    this.#tree.put(historyKey(revision, sub), bytesOfKey(key));
+    const row = dataRow(key, revision, sub);
+    if (change.kind === "put") this.#tree.set(row, encodeHead(change), change.value);
+    else this.#tree.set(row, tombstone);
+    this.#tree.set(historyRow(revision, sub), bytesOfKey(key));
     const lease = change.kind === "put" ? change.lease : 0n;
     if (previousLease === lease) return;
     if (previousLease !== 0n) {
@@ -274,5 +276,5 @@ let keyScratch = Buffer.alloc(4096);
 /** The bytes of a key, valid until the next call. */
 function bytesOfKey(key: ByteString): Uint8Array {
   if (key.length > keyScratch.length) keyScratch = Buffer.alloc(key.length);
-  return keyScratch.subarray(0, keyScratch.write(key, 0, "latin1"));
+  return keyScratch.subarray(0, putBytes(keyScratch, key, 0));
 }

@@ -4,6 +4,7 @@ import { bytesOf, orderedU32 } from "../../src/lib/bytes.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { prefixHash } from "../../src/lsm/filter.ts";
 import { Memtable, type MemtableCursor } from "../../src/lsm/memtable.ts";
+import { RowKey } from "../../src/lsm/rowkey.ts";
 import { textOf } from "./rig.ts";
 
 const nothing = new Uint8Array(0);
@@ -12,7 +13,13 @@ function rowOf({ bytes, end, key, start }: MemtableCursor): [string, string | nu
   return [key, start < 0 ? null : textOf(bytes.subarray(start, end))];
 }
 
-/** As if whole keys were prefixes. */
+const key = new RowKey();
+
+/** Whole keys are prefixes. */
+function rowKey(text: string): RowKey {
+  return key.take(text, text.length);
+}
+
 function hashOf(key: string): number {
   return prefixHash(key, key.length);
 }
@@ -34,14 +41,14 @@ test("a memtable holds the newest row of each key, in order", () => {
     for (let at = 0; at < 5000; at++) {
       const key = keyOf(random, at);
       if (random.below(10) === 0) {
-        table.delete(key, hashOf(key));
+        table.delete(rowKey(key));
         model.set(key, null);
         continue;
       }
       const value = `${at}`.repeat(random.below(500) === 0 ? 5000 : random.below(4));
       const cut = random.below(value.length + 1);
       const tail = cut === value.length ? undefined : bytesOf(value.slice(cut));
-      table.put(key, hashOf(key), bytesOf(value.slice(0, cut)), tail);
+      table.put(rowKey(key), bytesOf(value.slice(0, cut)), tail);
       model.set(key, value);
     }
     const rows = [...model].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -66,7 +73,7 @@ test("a memtable holds the newest row of each key, in order", () => {
 
 test("a cursor goes on from where it was sought, and ends where nothing follows", () => {
   const table = new Memtable(2 ** 12);
-  for (const key of ["c", "a", "b"]) table.put(key, 1, bytesOf(key), undefined);
+  for (const key of ["c", "a", "b"]) table.put(rowKey(key), bytesOf(key), undefined);
   const cursor = table.cursor();
   expect([cursor.seek("aa"), cursor.key, cursor.keyFrom(1)]).toEqual([true, "b", ""]);
   expect([cursor.next(), cursor.key]).toEqual([true, "c"]);
@@ -78,21 +85,21 @@ test("a cursor goes on from where it was sought, and ends where nothing follows"
 test("a memtable counts what it takes in memory", () => {
   const table = new Memtable(2 ** 20);
   expect(table.bytes).toBe(0);
-  table.put("key", 1, new Uint8Array(1000), new Uint8Array(24));
+  table.put(rowKey("key"), new Uint8Array(1000), new Uint8Array(24));
   const one = table.bytes;
   expect(one).toBeGreaterThan(1027);
   expect(one).toBeLessThan(1200);
-  table.put("key", 1, nothing, undefined);
-  table.delete("other", 2);
+  table.put(rowKey("key"), nothing, undefined);
+  table.delete(rowKey("other"));
   expect(table.rows).toBe(2);
   expect(table.bytes).toBeGreaterThan(one);
 });
 
 test("a value that was read stays as it was when its row is put again", () => {
   const table = new Memtable(2 ** 20);
-  table.put("key", 1, bytesOf("old"), undefined);
+  table.put(rowKey("key"), bytesOf("old"), undefined);
   const old = table.get("key");
-  table.put("key", 1, bytesOf("new"), undefined);
+  table.put(rowKey("key"), bytesOf("new"), undefined);
   expect(textOf(old ?? nothing)).toBe("old");
   expect(textOf(table.get("key") ?? nothing)).toBe("new");
 });
@@ -101,7 +108,7 @@ test("a memtable knows most keys that it does not have", () => {
   for (const expectedBytes of [1, 2 ** 12, 2 ** 20]) {
     const table = new Memtable(expectedBytes);
     const rows = Math.ceil(expectedBytes / 256);
-    for (let at = 0; at < rows; at++) table.put(`d${at}`, hashOf(`d${at}`), nothing, undefined);
+    for (let at = 0; at < rows; at++) table.put(rowKey(`d${at}`), nothing, undefined);
     const asked = Array.from({ length: 2000 }, (_, at) => hashOf(`x${at}`));
     expect(asked.filter((hash) => table.mayHave(hash)).length).toBeLessThan(asked.length / 5);
   }
