@@ -105,7 +105,7 @@ function rangeMethod(
     handle: (request, call, reply) => {
       const query = granted(request);
       const asked = serializable ? { ...query, serializable } : query;
-      later(reply, member.range(asked, call.signal));
+      later(reply, member.range(asked, call));
     },
   };
 }

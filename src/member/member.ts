@@ -28,7 +28,7 @@ import { type Limits, limitsOf, type Settings } from "./limits.ts";
 import { archiveMeters, commitMeters, type MemberMeters, memberMeters } from "./meters.ts";
 import { repeating } from "./progress.ts";
 import { proveLead } from "./proof.ts";
-import { type Answer, deadline, Reader } from "./read.ts";
+import { type Answer, deadline, type Leaving, Reader } from "./read.ts";
 import { recover } from "./recover.ts";
 import type { BucketOptions, Rooms, StartStep } from "./rooms.ts";
 import { Sweeper } from "./sweep.ts";
@@ -268,7 +268,7 @@ export class Member {
   }
 
   /** Reads a range: see Reader.range. */
-  range(query: RangeQuery, signal?: AbortSignal): Answer<RangeReply> {
+  range(query: RangeQuery, signal?: Leaving): Answer<RangeReply> {
     return this.#reader.range(query, signal);
   }
 

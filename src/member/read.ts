@@ -19,13 +19,16 @@ import { proveLead } from "./proof.ts";
 /** Keys in a range whose reader has left are not worth reading on. */
 export class AbandonedError extends Error {}
 
+/** Tells whether the reader has left: an AbortSignal does, and so does a call. */
+export type Leaving = Pick<AbortSignal, "aborted">;
+
 /** How a range is read. */
 export interface Reading {
   readonly clock: Clock;
   /** How long a slice may hold the event loop. */
   readonly sliceMsMax: number;
-  /** Aborts when the reader leaves. */
-  readonly signal: AbortSignal | undefined;
+  /** Told to stop when the reader leaves. */
+  readonly signal: Leaving | undefined;
   /** Whether the store may be read no more. */
   readonly isClosed: () => boolean;
 }
@@ -61,7 +64,7 @@ export class Reader {
    * Reads a range: at once when it is small and nothing has to be proved. Refusals: futureRevision,
    * compacted, stopped, outcomeUnknown. Rejects with AbandonedError when the reader leaves.
    */
-  range(query: RangeQuery, signal: AbortSignal | undefined): Answer<RangeReply> {
+  range(query: RangeQuery, signal: Leaving | undefined): Answer<RangeReply> {
     const { serializable } = query;
     const refusal = this.#barrier(serializable);
     if (refusal !== undefined) return refusal;

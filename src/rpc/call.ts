@@ -124,6 +124,10 @@ export abstract class ServerCall implements Call, StreamReceiver, Due {
     if (!this.stream.isLocalEnded) this.stream.reset(errorCodes.cancel);
   }
 
+  get aborted(): boolean {
+    return this.#isCut;
+  }
+
   /** Ends the call with `status` while its handler runs, unless it has ended. */
   abort(status: Status): void {
     if (this.#isOver) return;

@@ -57,6 +57,8 @@ export interface Codec<Request, Response> {
 export interface Call {
   /** Aborts when the client is gone, its deadline has passed or the server is stopping. */
   readonly signal: AbortSignal;
+  /** Whether `signal` has aborted, or would have: asking makes none. */
+  readonly aborted: boolean;
   /** Address and port of the client. */
   readonly peer: string;
   /** The common name in the certificate that the client showed, which was verified. */
