@@ -19,13 +19,19 @@ export function byteStringOf(bytes: Uint8Array, start = 0, end = bytes.length): 
 }
 
 /** What Bun's buffers have and its types do not tell: `write` without looking at its arguments. */
-interface Latin1Writer {
+interface TextWriter {
   latin1Write(text: ByteString, at: number): number;
+  utf8Write(text: string, at: number): number;
 }
 
 /** Puts the bytes of `text` into `target` at `at`, where there must be room; returns where they end. */
 export function putBytes(target: Buffer, text: ByteString, at: number): number {
-  return at + (target as Buffer & Latin1Writer).latin1Write(text, at);
+  return at + (target as Buffer & TextWriter).latin1Write(text, at);
+}
+
+/** Puts `text` into `target` in UTF-8 at `at`, where there must be room; returns where it ends. */
+export function putText(target: Buffer, text: string, at: number): number {
+  return at + (target as Buffer & TextWriter).utf8Write(text, at);
 }
 
 /** A Buffer over the same memory: no copy. */
