@@ -51,9 +51,10 @@ export interface DiskFile {
   /**
    * Makes content and length durable (fdatasync). After a rejection nothing is known of the file:
    * the kernel may have dropped the dirty pages and would report success next time, so it must not
-   * be synced again or relied on ("fsyncgate", PostgreSQL 2018).
+   * be synced again or relied on ("fsyncgate", PostgreSQL 2018). `here` says that this process has
+   * nothing else to do meanwhile: the event loop may wait for a device that is known to be quick.
    */
-  sync(): Promise<void>;
+  sync(here?: boolean): Promise<void>;
   close(): void;
 }
 

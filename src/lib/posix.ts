@@ -103,12 +103,23 @@ class PosixFile implements DiskFile {
     while (done < data.length) done += await this.#writeSome(data, done, offset + done);
   }
 
-  async sync(): Promise<void> {
-    await syncDescriptor(this.#descriptor, this.path);
+  sync(here = false): Promise<void> {
+    if (here && process.platform !== "darwin") return this.#syncHere();
+    return syncDescriptor(this.#descriptor, this.path);
   }
 
   close(): void {
     attempt("close", this.path, () => fs.closeSync(this.#descriptor));
+  }
+
+  /** On this thread: nobody has to be woken, which saves a third of a quick device's time. */
+  #syncHere(): Promise<void> {
+    try {
+      fs.fdatasyncSync(this.#descriptor);
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(diskErrorOf(error, "sync", this.path));
+    }
   }
 
   #writeSome(data: Uint8Array, from: number, offset: number): Promise<number> {

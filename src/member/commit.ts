@@ -87,6 +87,8 @@ export interface CommitterOptions {
   readonly batchDelayMs?: number | undefined;
   /** As `proveLead`. Undefined: nobody else can lead. */
   readonly prove?: (() => Promise<Refusal | undefined> | undefined) | undefined;
+  /** How many reads there were. */
+  readonly reads: () => number;
   /** Whether there is no more room for what only this disk holds. */
   readonly isFull?: (() => boolean) | undefined;
   /** Takes the error after which nothing can be written any more. */
@@ -104,6 +106,8 @@ export class Committer {
   #applying: Batch | undefined;
   #pump: Promise<void> | undefined;
   #phase: Phase = "serving";
+  /** Reads there were when the last batch was synced. */
+  #reads = 0;
   #appliedPosition: Position;
 
   constructor(options: CommitterOptions) {
@@ -334,10 +338,13 @@ export class Committer {
 
   /** Writes and syncs a closed batch; false when the disk is full and it was not written. */
   async #sync(batch: Batch): Promise<boolean> {
-    const { clock, log, meters, ship } = this.#options;
+    const { clock, log, meters, reads, ship } = this.#options;
     const started = clock.now();
     meters.queueSeconds.observe((started - (batch.waiters[0]?.since ?? started)) / 1000);
     let shipped: Promise<void> | undefined;
+    // One caller, and nobody who reads: then nobody minds if the event loop waits for the device.
+    const isAlone = batch.waiters.length === 1 && reads() === this.#reads;
+    this.#reads = reads();
     try {
       await log.sync(
         ship &&
@@ -346,6 +353,7 @@ export class Committer {
             // It is waited for below; until then its failure is nobody's.
             shipped.catch(() => undefined);
           }),
+        isAlone && ship === undefined,
       );
     } catch (error) {
       if (error instanceof LogFullError) return false;

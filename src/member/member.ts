@@ -171,6 +171,7 @@ export class Member {
       prove: leadership && (() => proveLead(leadership, { clock: options.clock, limits })),
       ship: leadership && ((batch) => leadership.ship(batch)),
       batchDelayMs: options.bucket?.batchDelayMs,
+      reads: () => this.#reader.reads,
       isFull: () => this.#duties?.isFull ?? false,
     });
     const settings = options.bucket;

@@ -55,9 +55,15 @@ export interface ReaderOptions {
  */
 export class Reader {
   readonly #options: ReaderOptions;
+  #reads = 0;
 
   constructor(options: ReaderOptions) {
     this.#options = options;
+  }
+
+  /** Ranges that were asked for. */
+  get reads(): number {
+    return this.#reads;
   }
 
   /**
@@ -70,6 +76,7 @@ export class Reader {
     if (refusal !== undefined) return refusal;
     const { clock, isClosed, limits, meters, store } = this.#options;
     meters.ranges.add(1);
+    this.#reads++;
     const { sliceMsMax } = limits;
     return this.#guarded(() => {
       const reply = readRange(query, store, { clock, sliceMsMax, signal, isClosed });

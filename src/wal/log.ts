@@ -23,6 +23,7 @@ import type { Entry } from "../model/entry.ts";
 import { encodeEntry } from "../model/record.ts";
 import { type Index, indexOf, type Position } from "../model/revision.ts";
 import { OpenFrame, randomSalt } from "./frame.ts";
+import { Pace } from "./pace.ts";
 import { LogReader } from "./reader.ts";
 import { begin, type Recovered, type RecoverOptions, recover } from "./recover.ts";
 import type { Segment } from "./replay.ts";
@@ -100,6 +101,7 @@ export class Log {
   /** The other one: on its way to the disk while a sync runs, empty otherwise. */
   #other = new Gathering();
   #syncing = false;
+  readonly #pace = new Pace();
   #rotation: Promise<unknown> | undefined;
   /** Set by a full disk until `discard`. */
   #full = false;
@@ -194,10 +196,10 @@ export class Log {
   /**
    * Makes all that is staged durable. One at a time; what is staged meanwhile waits for the next.
    * `written` is handed the batch once it is written and before it is synced: it was not refused for
-   * want of room. Rejects with LogFullError (then `discard` comes before anything else; `written` was
+   * want of room; `here` goes to DiskFile.sync. Rejects with LogFullError (then `discard` comes before anything else; `written` was
    * not called) or LogFailedError.
    */
-  async sync(written?: (batch: Batch) => void): Promise<void> {
+  async sync(written?: (batch: Batch) => void, here = false): Promise<void> {
     this.#check();
     assert(!this.#syncing, "one sync at a time");
     assert(!this.#full, "after a full disk, what is staged is discarded");
@@ -208,7 +210,7 @@ export class Log {
     this.#other = gathered;
     this.#syncing = true;
     try {
-      await this.#append(gathered, end, written);
+      await this.#append(gathered, end, written, here);
       gathered.frame.reset();
       this.#synced = end;
     } catch (error) {
@@ -300,6 +302,7 @@ export class Log {
     gathered: Gathering,
     end: Position,
     written: ((batch: Batch) => void) | undefined,
+    here: boolean,
   ): Promise<void> {
     const { firstRevision, frame, lastRevision } = gathered;
     // Whoever began that rotation has its error; if it was for want of room, this one tries again.
@@ -311,16 +314,8 @@ export class Log {
     this.#wallMs = Math.max(this.#wallMs, this.#clock.wall());
     const previous = this.#synced;
     const wallMs = this.#wallMs;
-    const { count } = frame;
-    const revisions = { firstRevision, lastRevision };
-    const batch = written && {
-      previous,
-      end,
-      count,
-      ...revisions,
-      wallMs,
-      entries: frame.entries(),
-    };
+    const claims = { previous, end, count: frame.count, firstRevision, lastRevision, wallMs };
+    const batch = written && { ...claims, entries: frame.entries() };
     const first = indexOf(previous.index + 1);
     const bytes = frame.close({ salt, first, chain: end.chain, wallMs });
     try {
@@ -332,8 +327,10 @@ export class Log {
     }
     if (batch !== undefined) written?.(batch);
     const started = this.#clock.now();
-    await this.#settle(file.sync());
-    this.#meters.fsyncSeconds.observe((this.#clock.now() - started) / 1000);
+    await this.#settle(file.sync(here && this.#pace.isQuick));
+    const took = this.#clock.now() - started;
+    this.#pace.took(took);
+    this.#meters.fsyncSeconds.observe(took / 1000);
     this.#meters.bytes.add(bytes.length);
     active.since ??= started;
     segment.bytes += bytes.length;

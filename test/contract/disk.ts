@@ -45,6 +45,16 @@ function filesContract(on: (truth: string, work: Work) => void): void {
     file.close();
   });
 
+  on("a file may be synced here as elsewhere", async (disk, root) => {
+    const file = disk.create(`${root}/a`);
+    file.write(Buffer.from("one"), 0);
+    await file.sync(true);
+    file.write(Buffer.from("two"), 3);
+    await file.sync();
+    file.close();
+    expect(readWhole(disk, `${root}/a`)?.toString()).toBe("onetwo");
+  });
+
   on("what is written in the background is there once that is done", async (disk, root) => {
     const file = disk.create(`${root}/a`);
     const data = Buffer.alloc(300_000, "0123456789");

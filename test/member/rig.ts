@@ -89,7 +89,17 @@ export async function openWritePath(disk: SimDisk, limits: Limits) {
   const { log, store, tree } = rooms;
   const meters = commitMeters(registry);
   const term = termOf(log.position.term + 1);
-  const committer = new Committer({ clock, limits, log, meters, store, term, tree, fatal });
+  const committer = new Committer({
+    clock,
+    limits,
+    log,
+    meters,
+    store,
+    term,
+    tree,
+    fatal,
+    reads: () => 0,
+  });
   await committer.begin();
   return { ...rooms, clock, committer };
 }
