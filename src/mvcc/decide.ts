@@ -86,7 +86,7 @@ function decideRevoke({ lease }: RevokeCommand, draft: Draft, leases: Leases): D
   if (!draft.hasLease(lease)) return refused(draft, "leaseNotFound");
   const candidates = new Set([...(leases.get(lease)?.keys ?? []), ...draft.pendingKeysOf(lease)]);
   for (const key of [...candidates].sort()) {
-    if (draft.get(key)?.lease === lease) draft.delete(key, lease);
+    if (draft.head(key)?.lease === lease) draft.delete(key, lease);
   }
   return {
     action: { kind: "revoke", lease, changes: draft.changes },

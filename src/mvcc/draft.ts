@@ -6,13 +6,14 @@ import type { ByteString } from "../lib/bytes.ts";
 import type { DeleteRangeCommand, PutCommand, RangeQuery } from "../model/command.ts";
 import type { Change } from "../model/entry.ts";
 import type { KeyValue } from "../model/event.ts";
-import { includes, type KeyRange } from "../model/range.ts";
+import { includes, isSingle, type KeyRange } from "../model/range.ts";
 import { Refusal } from "../model/refusal.ts";
 import type { DeleteRangeReply, PutReply, RangeReply } from "../model/reply.ts";
 import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
 import { type LiveCursor, type Overlaid, OverlayCursor } from "./cursor.ts";
-import { type Pending, pairOf } from "./pending.ts";
+import { type Pending, pairIn } from "./pending.ts";
 import { type RangeSource, readRange } from "./range.ts";
+import { pairOf, type VersionHead } from "./version.ts";
 
 /** The applied state, as a draft reads it. */
 export interface Applied {
@@ -20,6 +21,8 @@ export interface Applied {
   /** The compaction floor; -1 before the first compaction. */
   readonly floor: number;
   latest(key: ByteString, revision: number): KeyValue | undefined;
+  /** As `latest` at the applied revision, without the value. */
+  head(key: ByteString): VersionHead | undefined;
   cursor(range: KeyRange, revision: number): LiveCursor;
   hasLease(lease: LeaseId): boolean;
 }
@@ -27,7 +30,10 @@ export interface Applied {
 export class Draft implements RangeSource {
   readonly #applied: Applied;
   readonly #pending: Pending | undefined;
-  readonly #own = new Map<ByteString, KeyValue | undefined>();
+  /** What the changes so far make of their keys; made when somebody asks. */
+  #own: Map<ByteString, KeyValue | undefined> | undefined;
+  /** Changes that are in #own. */
+  #owned = 0;
   /** The revision the command starts from. */
   readonly base: Revision;
   readonly changes: Change[] = [];
@@ -60,13 +66,21 @@ export class Draft implements RangeSource {
 
   /** The pair of a key, own changes included. */
   get(key: ByteString): KeyValue | undefined {
-    if (this.#own.has(key)) return this.#own.get(key);
-    return this.#at(key, this.base);
+    const own = this.#ownPairs();
+    return own?.has(key) ? own.get(key) : this.#at(key, this.base);
+  }
+
+  /** As `get`, without the value: cheaper where that is not needed. */
+  head(key: ByteString): VersionHead | undefined {
+    const own = this.#ownPairs();
+    if (own?.has(key)) return own.get(key);
+    const pending = this.#pending?.version(key, this.base);
+    return pending === undefined ? this.#applied.head(key) : pairIn(pending);
   }
 
   /** The pairs of a range, own changes included. */
   cursor(range: KeyRange): LiveCursor {
-    const own = [...this.#own]
+    const own = [...(this.#ownPairs() ?? [])]
       .map(([key, pair]): Overlaid => ({ key, pair }))
       .filter(({ key }) => includes(range, key))
       .sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -91,27 +105,26 @@ export class Draft implements RangeSource {
   /** Puts. A refusal leaves the draft as it was; the lease has been checked. */
   put(command: PutCommand): PutReply | Refusal {
     const { ignoreLease, ignoreValue, key } = command;
-    const existing = this.get(key);
-    if ((ignoreValue || ignoreLease) && existing === undefined) return new Refusal("keyNotFound");
+    const existing = command.previous || ignoreValue ? this.get(key) : undefined;
+    const before = existing ?? this.head(key);
+    if ((ignoreValue || ignoreLease) && before === undefined) return new Refusal("keyNotFound");
     const revision = revisionOf(this.base + 1);
-    const change = {
+    this.changes.push({
       kind: "put",
       key,
       value: ignoreValue && existing ? existing.value : command.value,
-      lease: ignoreLease && existing ? existing.lease : command.lease,
-      createRevision: existing?.createRevision ?? revision,
-      version: (existing?.version ?? 0) + 1,
-      previousLease: existing?.lease ?? 0n,
-    } as const;
-    this.changes.push(change);
-    this.#own.set(key, pairOf(change, revision));
+      lease: ignoreLease && before ? before.lease : command.lease,
+      createRevision: before?.createRevision ?? revision,
+      version: (before?.version ?? 0) + 1,
+      previousLease: before?.lease ?? 0n,
+    });
     return { kind: "put", revision, previous: command.previous ? existing : undefined };
   }
 
   /** Deletes every key of a range. */
   deleteRange({ previous, range }: DeleteRangeCommand): DeleteRangeReply {
     const deleted: KeyValue[] = [];
-    if (range.end === "") {
+    if (isSingle(range)) {
       const pair = this.get(range.key);
       if (pair !== undefined) deleted.push(pair);
     } else {
@@ -129,12 +142,23 @@ export class Draft implements RangeSource {
   /** Deletes one key, which exists and is attached to `lease`. */
   delete(key: ByteString, lease: LeaseId): void {
     this.changes.push({ kind: "delete", key, previousLease: lease });
-    this.#own.set(key, undefined);
+  }
+
+  #ownPairs(): ReadonlyMap<ByteString, KeyValue | undefined> | undefined {
+    const { changes } = this;
+    if (this.#owned === changes.length) return this.#own;
+    this.#own ??= new Map();
+    const revision = this.revision;
+    for (; this.#owned < changes.length; this.#owned++) {
+      const change = changes[this.#owned] as Change;
+      this.#own.set(change.key, change.kind === "put" ? pairOf(change, revision) : undefined);
+    }
+    return this.#own;
   }
 
   #at(key: ByteString, revision: number): KeyValue | undefined {
     const pending = this.#pending?.version(key, revision);
-    if (pending !== undefined) return pending.pair;
+    if (pending !== undefined) return pairIn(pending);
     return this.#applied.latest(key, Math.min(revision, this.#applied.revision));
   }
 

@@ -9,80 +9,94 @@ import type { KeyValue } from "../model/event.ts";
 import { includes, type KeyRange } from "../model/range.ts";
 import type { LeaseId, Revision } from "../model/revision.ts";
 import type { Overlaid } from "./cursor.ts";
+import { pairOf } from "./version.ts";
 
-/** A version of a key that is not in the tree yet; no pair means deleted. */
+/** A version of a key that is not in the tree yet. */
 interface PendingVersion {
   readonly revision: Revision;
-  readonly pair: KeyValue | undefined;
+  readonly change: Change;
+  /** The version of the same key that was decided next. */
+  newer: PendingVersion | undefined;
+}
+
+/** The versions of one key; a revision may change a key more than once. */
+interface PendingKey {
+  oldest: PendingVersion;
+  newest: PendingVersion;
 }
 
 export class Pending {
-  /** Oldest first, per key. A revision may change a key more than once. */
-  readonly #versions = new Map<ByteString, PendingVersion[]>();
+  readonly #keys = new Map<ByteString, PendingKey>();
   readonly #leases = new Map<LeaseId, ("granted" | "revoked")[]>();
-  readonly #entries: Entry[] = [];
+  /** Floors that compactions will set, oldest first. */
+  readonly #floors: Revision[] = [];
+  #size = 0;
+  #newest: Entry | undefined;
   #sortedKeys: ByteString[] | undefined;
-  #floors = 0;
 
   /** Entries decided and not applied. */
   get size(): number {
-    return this.#entries.length;
+    return this.#size;
   }
 
   /** The revision after the newest entry; undefined when there is none. */
   get revision(): Revision | undefined {
-    return this.#entries.at(-1)?.revision;
+    return this.#newest?.revision;
   }
 
   /** The compaction floor the entries will set; undefined when none does. */
   get floor(): Revision | undefined {
-    if (this.#floors === 0) return undefined;
-    const entry = this.#entries.findLast(({ action }) => action.kind === "compact");
-    return entry?.action.kind === "compact" ? entry.action.floor : undefined;
+    return this.#floors.at(-1);
   }
 
   /** Adds an entry that was just decided. */
   add(entry: Entry): void {
     const { action, revision } = entry;
-    this.#entries.push(entry);
+    this.#size++;
+    this.#newest = entry;
     for (const change of changesOf(action)) this.#addChange(change, revision);
     if (action.kind === "grant") this.#addLease(action.lease, "granted");
     if (action.kind === "revoke") this.#addLease(action.lease, "revoked");
-    if (action.kind === "compact") this.#floors++;
+    if (action.kind === "compact") this.#floors.push(action.floor);
   }
 
   /** Removes the oldest entry, which has just been applied. */
   settle(entry: Entry): void {
-    assert(this.#entries.shift() === entry, "entries are applied in the order they were decided");
-    const { action } = entry;
-    for (const change of changesOf(action)) {
-      const versions = must(this.#versions.get(change.key), "a pending change has a version");
-      if (versions.length === 1) {
-        this.#versions.delete(change.key);
-        this.#sortedKeys = undefined;
-      } else versions.shift();
-    }
+    const { action, index } = entry;
+    const newest = must(this.#newest, "what is applied was decided");
+    assert(
+      index === newest.index - this.#size + 1,
+      "entries are applied in the order they were decided",
+    );
+    this.#size--;
+    if (this.#size === 0) this.#newest = undefined;
+    for (const change of changesOf(action)) this.#settleChange(change);
     if (action.kind === "grant" || action.kind === "revoke") {
       const states = must(this.#leases.get(action.lease), "a pending lease has a state");
       if (states.length === 1) this.#leases.delete(action.lease);
       else states.shift();
     }
-    if (action.kind === "compact") this.#floors--;
+    if (action.kind === "compact") this.#floors.shift();
   }
 
   /** Forgets everything: the log has dropped it. */
   clear(): void {
-    this.#versions.clear();
+    this.#keys.clear();
     this.#leases.clear();
-    this.#entries.length = 0;
+    this.#floors.length = 0;
+    this.#size = 0;
+    this.#newest = undefined;
     this.#sortedKeys = undefined;
-    this.#floors = 0;
   }
 
-  /** What is decided of a key at `revision`; undefined when nothing pending says. */
+  /** The newest version decided of a key at `revision`; undefined when nothing pending says. */
   version(key: ByteString, revision: number): PendingVersion | undefined {
-    if (this.#versions.size === 0) return undefined;
-    return this.#versions.get(key)?.findLast((version) => version.revision <= revision);
+    const versions = this.#keys.get(key);
+    if (versions === undefined || versions.newest.revision <= revision) return versions?.newest;
+    let found: PendingVersion | undefined;
+    let next: PendingVersion | undefined = versions.oldest;
+    for (; next !== undefined && next.revision <= revision; next = next.newer) found = next;
+    return found;
   }
 
   /** Whether a lease is granted or revoked; undefined when nothing pending says. */
@@ -92,31 +106,42 @@ export class Pending {
 
   /** Keys that a pending put attaches to a lease, whatever comes after it. */
   keysOf(lease: LeaseId): ByteString[] {
-    const attached = ({ pair }: PendingVersion) => pair?.lease === lease;
-    return [...this.#versions].filter(([, at]) => at.some(attached)).map(([key]) => key);
+    return [...this.#keys].filter(([, versions]) => attaches(versions, lease)).map(([key]) => key);
   }
 
   /** The pending keys of a range, sorted, as they will be at `revision`. */
   overlay(range: KeyRange, revision: number): Overlaid[] {
-    if (this.#versions.size === 0) return [];
-    this.#sortedKeys ??= [...this.#versions.keys()].sort();
+    if (this.#keys.size === 0) return [];
+    this.#sortedKeys ??= [...this.#keys.keys()].sort();
     const found: Overlaid[] = [];
     for (const key of this.#sortedKeys) {
       if (!includes(range, key)) continue;
       const version = this.version(key, revision);
-      if (version !== undefined) found.push({ key, pair: version.pair });
+      if (version !== undefined) found.push({ key, pair: pairIn(version) });
     }
     return found;
   }
 
   #addChange(change: Change, revision: Revision): void {
-    const pair = change.kind === "put" ? pairOf(change, revision) : undefined;
-    const versions = this.#versions.get(change.key);
+    const version = { revision, change, newer: undefined };
+    const versions = this.#keys.get(change.key);
     if (versions !== undefined) {
-      versions.push({ revision, pair });
+      versions.newest.newer = version;
+      versions.newest = version;
       return;
     }
-    this.#versions.set(change.key, [{ revision, pair }]);
+    this.#keys.set(change.key, { oldest: version, newest: version });
+    this.#sortedKeys = undefined;
+  }
+
+  #settleChange({ key }: Change): void {
+    const versions = must(this.#keys.get(key), "a pending change has a version");
+    const { newer } = versions.oldest;
+    if (newer !== undefined) {
+      versions.oldest = newer;
+      return;
+    }
+    this.#keys.delete(key);
     this.#sortedKeys = undefined;
   }
 
@@ -127,8 +152,14 @@ export class Pending {
   }
 }
 
-/** The pair a put makes at `revision`. */
-export function pairOf(change: Change & { readonly kind: "put" }, revision: Revision): KeyValue {
-  const { createRevision, key, lease, value, version } = change;
-  return { key, value, createRevision, modRevision: revision, version, lease };
+/** The pair that a pending version makes; undefined when it deletes its key. */
+export function pairIn({ change, revision }: PendingVersion): KeyValue | undefined {
+  return change.kind === "put" ? pairOf(change, revision) : undefined;
+}
+
+function attaches({ oldest }: PendingKey, lease: LeaseId): boolean {
+  for (let next: PendingVersion | undefined = oldest; next !== undefined; next = next.newer) {
+    if (next.change.kind === "put" && next.change.lease === lease) return true;
+  }
+  return false;
 }

@@ -22,6 +22,7 @@ import { Counts } from "./counts.ts";
 import { type LiveCursor, TreeCursor } from "./cursor.ts";
 import { type Decision, decide } from "./decide.ts";
 import { type Applied, Draft } from "./draft.ts";
+import { Heads } from "./heads.ts";
 import {
   afterAttached,
   afterHistory,
@@ -43,7 +44,7 @@ import { type Lease, Leases } from "./leases.ts";
 import { Pending } from "./pending.ts";
 import type { RangeSource } from "./range.ts";
 import { decideTxn } from "./txn.ts";
-import { decodeVersion, encodeHead, isTombstone, tombstone } from "./version.ts";
+import { decodeVersion, encodeHead, isTombstone, tombstone, type VersionHead } from "./version.ts";
 import { type WatchedStore, Watchers, type WatchLimits } from "./watchers.ts";
 
 /** What of the store is not in its rows; kept in the tree's manifest with each flush. */
@@ -71,6 +72,7 @@ export class Store implements Applied, WatchedStore {
   readonly #leaseChanged: StoreOptions["leaseChanged"];
   readonly #pending = new Pending();
   readonly #pins = new Map<number, number>();
+  readonly #heads = new Heads();
   readonly counts = new Counts();
   readonly leases = new Leases();
   readonly watchers: Watchers;
@@ -190,6 +192,15 @@ export class Store implements Applied, WatchedStore {
     return decodeVersion(key, dataRevision(row.suffix), row.value);
   }
 
+  head(key: ByteString): VersionHead | undefined {
+    const known = this.#heads.get(key);
+    if (known !== undefined) return known ?? undefined;
+    const pair = this.latest(key, this.#revision);
+    if (pair === undefined) return undefined;
+    this.#heads.set(key, pair.createRevision, pair.modRevision, pair.version, pair.lease);
+    return pair;
+  }
+
   /** Every version of a key that is still stored, deletions included, newest first. */
   *versions(key: ByteString): Generator<Event> {
     const prefix = dataPrefix(key);
@@ -241,8 +252,13 @@ export class Store implements Applied, WatchedStore {
   #applyChange(change: Change, revision: Revision, sub: number): void {
     const { key, previousLease } = change;
     const row = dataRow(key, revision, sub);
-    if (change.kind === "put") this.#tree.set(row, encodeHead(change), change.value);
-    else this.#tree.set(row, tombstone);
+    if (change.kind === "put") {
+      this.#tree.set(row, encodeHead(change), change.value);
+      this.#heads.set(key, change.createRevision, revision, change.version, change.lease);
+    } else {
+      this.#tree.set(row, tombstone);
+      this.#heads.setGone(key);
+    }
     this.#tree.set(historyRow(revision, sub), bytesOfKey(key));
     const lease = change.kind === "put" ? change.lease : 0n;
     if (previousLease === lease) return;

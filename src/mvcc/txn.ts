@@ -12,6 +12,7 @@ import { byteStringOf } from "../lib/bytes.ts";
 import type {
   Compare,
   CompareResult,
+  CompareTarget,
   DeleteRangeCommand,
   Operation,
   PutCommand,
@@ -23,6 +24,7 @@ import { isSingle } from "../model/range.ts";
 import { Refusal } from "../model/refusal.ts";
 import type { OperationReply, TxnReply } from "../model/reply.ts";
 import type { Draft } from "./draft.ts";
+import type { VersionHead } from "./version.ts";
 
 /** A transaction whose branches are chosen. */
 interface Plan {
@@ -71,7 +73,7 @@ function check(plan: Plan, draft: Draft, one: Check): Refusal | undefined {
 
 function checkPut(step: Exclude<Step, Plan>, draft: Draft): Refusal | undefined {
   if (step.kind !== "put") return undefined;
-  if ((step.ignoreValue || step.ignoreLease) && draft.get(step.key) === undefined) {
+  if ((step.ignoreValue || step.ignoreLease) && draft.head(step.key) === undefined) {
     return new Refusal("keyNotFound");
   }
   return step.lease === 0n || draft.hasLease(step.lease) ? undefined : new Refusal("leaseNotFound");
@@ -112,16 +114,23 @@ function runStep(step: Step, draft: Draft): OperationReply | Refusal {
 /** Whether a comparison holds for every key of its range, or for an absent key if there is none. */
 function holds(compare: Compare, draft: Draft): boolean {
   const { range } = compare;
-  if (isSingle(range)) {
-    const pair = draft.get(range.key);
-    return pair === undefined ? holdsAbsent(compare) : holdsFor(compare, pair);
-  }
+  if (isSingle(range)) return holdsForKey(compare, draft);
   let found = false;
   for (const cursor = draft.cursor(range); cursor.next(); ) {
     found = true;
     if (!holdsFor(compare, cursor.pair())) return false;
   }
   return found || holdsAbsent(compare);
+}
+
+function holdsForKey(compare: Compare, draft: Draft): boolean {
+  const { range, result, target } = compare;
+  if (target.field === "value") {
+    const pair = draft.get(range.key);
+    return pair !== undefined && matches(result, order(byteStringOf(pair.value), target.operand));
+  }
+  const head = draft.head(range.key);
+  return head === undefined ? holdsAbsent(compare) : holdsForHead(result, target, head);
 }
 
 /** An absent key has no value to compare; everything else of it counts as 0. */
@@ -132,17 +141,24 @@ function holdsAbsent({ result, target }: Compare): boolean {
 }
 
 function holdsFor({ result, target }: Compare, pair: KeyValue): boolean {
+  if (target.field !== "value") return holdsForHead(result, target, pair);
+  return matches(result, order(byteStringOf(pair.value), target.operand));
+}
+
+function holdsForHead(
+  result: CompareResult,
+  target: Exclude<CompareTarget, { readonly field: "value" }>,
+  head: VersionHead,
+): boolean {
   switch (target.field) {
     case "version":
-      return matches(result, order(pair.version, target.operand));
+      return matches(result, order(head.version, target.operand));
     case "create":
-      return matches(result, order(pair.createRevision, target.operand));
+      return matches(result, order(head.createRevision, target.operand));
     case "mod":
-      return matches(result, order(pair.modRevision, target.operand));
+      return matches(result, order(head.modRevision, target.operand));
     case "lease":
-      return matches(result, order(pair.lease, target.operand));
-    case "value":
-      return matches(result, order(byteStringOf(pair.value), target.operand));
+      return matches(result, order(head.lease, target.operand));
     default:
       return unreachable(target);
   }

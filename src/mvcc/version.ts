@@ -10,6 +10,20 @@ import type { PutChange } from "../model/entry.ts";
 import type { KeyValue } from "../model/event.ts";
 import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
 
+/** What a version of a key says besides key and value. */
+export interface VersionHead {
+  readonly createRevision: Revision;
+  readonly modRevision: Revision;
+  readonly version: number;
+  readonly lease: LeaseId;
+}
+
+/** The pair a put makes at `revision`. */
+export function pairOf(change: PutChange, revision: Revision): KeyValue {
+  const { createRevision, key, lease, value, version } = change;
+  return { key, value, createRevision, modRevision: revision, version, lease };
+}
+
 const tombstoneFlag = 1;
 const leaseFlag = 2;
 

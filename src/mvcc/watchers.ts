@@ -10,7 +10,7 @@ import type { Change } from "../model/entry.ts";
 import type { Event, KeyValue } from "../model/event.ts";
 import { isSingle, type KeyRange, upperBound } from "../model/range.ts";
 import { type Revision, revisionOf } from "../model/revision.ts";
-import { pairOf } from "./pending.ts";
+import { pairOf } from "./version.ts";
 import { keyOf, Watcher, type WatchNotice, type WatchRequest } from "./watcher.ts";
 
 /** What watchers read of the store. */

@@ -11,7 +11,7 @@ import { Life } from "./life.ts";
 import { siteOf } from "./sites.ts";
 
 /** A life that comes by every place. */
-const roundabout = 336;
+const roundabout = 24;
 const seeds = whole ? [...seedsUpTo(12), roundabout] : seedsOr([roundabout]);
 const starts = 3;
 const operations = 10;

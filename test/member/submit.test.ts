@@ -85,7 +85,7 @@ test("an error that a decision meets goes to the caller, and to the owner before
   fails = true;
   const told: unknown[] = [];
   member.submit(
-    putOf("a", "2"),
+    { ...putOf("a", "2"), previous: true },
     (answer) => told.push(answer),
     (error) => told.push(...fatals, error),
   );
