@@ -7,6 +7,7 @@ import {
   TxnRequest,
   TxnResponse,
 } from "../gen/etcdserverpb/rpc.ts";
+import type { Clock } from "../lib/clock.ts";
 import type { Member } from "../member/member.ts";
 import type { Answer } from "../member/read.ts";
 import type { Command, PutCommand, RangeQuery, TxnCommand } from "../model/command.ts";
@@ -32,14 +33,14 @@ import {
 import { readPut, readRange, readTxn } from "./read.ts";
 import { granted, statusErrorOf } from "./status.ts";
 import { checkSize } from "./validate.ts";
-import { HeaderWriter, writePut, writeRange, writeTxn } from "./write.ts";
+import { HeaderWriter, LargeRange, writePut, writeRange, writeTxn } from "./write.ts";
 
 const { compact, deleteRange } = KVDefinition.methods;
 /** The methods that are called less often go through the generated codecs. */
 const rest = { ...KVDefinition, methods: { compact, deleteRange } };
 
 /** The service; with `serializable`, ranges are read without proof that they are the newest. */
-export function kvService(member: Member, serializable: boolean): Service {
+export function kvService(member: Member, clock: Clock, serializable: boolean): Service {
   const { requestBytesMax } = member.limits;
   const header = (revision: number) => headerOf(member.header(revision));
   /** Runs a command that goes into the log, if it is small enough for that. */
@@ -60,7 +61,7 @@ export function kvService(member: Member, serializable: boolean): Service {
   });
   const headers = new HeaderWriter(member.identity);
   const methods = [
-    rangeMethod(member, serializable, headers),
+    rangeMethod(member, clock, serializable, headers),
     putMethod(member, headers),
     txnMethod(member, headers),
   ];
@@ -91,9 +92,26 @@ function putMethod(
 
 function rangeMethod(
   member: Member,
+  clock: Clock,
   serializable: boolean,
   headers: HeaderWriter,
 ): UnaryMethod<RangeQuery | Refusal, RangeReply> {
+  /** Gives what took long to read; what takes long to write, too, in pieces. */
+  const giveRange = async (answer: Promise<RangeReply | Refusal>, reply: Reply<RangeReply>) => {
+    try {
+      const range = granted(await answer);
+      if (!LargeRange.suits(range)) {
+        reply.send(range);
+        return;
+      }
+      const large = new LargeRange(range, headers.field(range.revision, member.term));
+      let length = large.measure();
+      for (; length === undefined; length = large.measure()) await clock.yield();
+      reply.sendPieces(length, large.pieces());
+    } catch (error) {
+      reply.fail(error);
+    }
+  };
   return {
     kind: "unary",
     name: KVDefinition.methods.range.name,
@@ -105,7 +123,9 @@ function rangeMethod(
     handle: (request, call, reply) => {
       const query = granted(request);
       const asked = serializable ? { ...query, serializable } : query;
-      later(reply, member.range(asked, call));
+      const answer = member.range(asked, call);
+      if (answer instanceof Promise) void giveRange(answer, reply);
+      else give(reply, answer);
     },
   };
 }

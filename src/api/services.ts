@@ -28,7 +28,7 @@ export function servicesOf(options: ServicesOptions): readonly Service[] {
   let streams = 0;
   registry.read(metrics.watchStreams, () => streams);
   return [
-    kvService(member, options.serializable),
+    kvService(member, options.clock, options.serializable),
     watchService({
       ...options,
       events: registry.counter(metrics.events, {}),

@@ -66,6 +66,57 @@ export function writeRange(reply: RangeReply, header: Uint8Array, room: number):
   return out;
 }
 
+/** Pairs that are measured or written in one go: a millisecond or so. */
+const pairsAtOnce = 4096;
+const pieceBytes = 65_536;
+
+/** A RangeResponse so large that it is measured in steps and written in pieces. */
+export class LargeRange {
+  readonly #header: Uint8Array;
+  readonly #reply: RangeReply;
+  #measured = 0;
+  #bytes: number;
+
+  constructor(reply: RangeReply, header: Uint8Array) {
+    this.#reply = reply;
+    this.#header = header;
+    this.#bytes = header.length + rangeBytes({ ...reply, kvs: [] });
+  }
+
+  /** Whether this way is worth it. */
+  static suits({ kvs }: RangeReply): boolean {
+    return kvs.length > pairsAtOnce;
+  }
+
+  /** Measures some more; the length of the whole message when that is done. */
+  measure(): number | undefined {
+    const { kvs } = this.#reply;
+    const end = Math.min(kvs.length, this.#measured + pairsAtOnce);
+    while (this.#measured < end) this.#bytes += pairBytes(kvs[this.#measured++] as KeyValue);
+    return end === kvs.length ? this.#bytes : undefined;
+  }
+
+  /** The message, each piece made when it is asked for. */
+  *pieces(): Generator<Uint8Array, undefined> {
+    yield this.#header;
+    const { kvs } = this.#reply;
+    for (let at = 0; at < kvs.length; ) {
+      const from = at;
+      let bytes = 0;
+      while (at < kvs.length && bytes < pieceBytes) bytes += pairBytes(kvs[at++] as KeyValue);
+      const out = Buffer.allocUnsafe(bytes);
+      let end = 0;
+      for (let index = from; index < at; index++) end = pair(out, end, kvs[index] as KeyValue);
+      yield out;
+    }
+    const rest = { ...this.#reply, kvs: [] };
+    const out = Buffer.allocUnsafe(rangeBytes(rest));
+    range(out, 0, rest);
+    yield out;
+    return undefined;
+  }
+}
+
 /** TxnResponse; undefined for one with a transaction in it, which others have to write. */
 export function writeTxn(
   reply: TxnReply,

@@ -167,9 +167,14 @@ export abstract class ServerCall implements Call, StreamReceiver, Due {
   /** The bytes of `response`, behind `room` bytes for their header. */
   protected encode(response: unknown, room: number): Uint8Array {
     const bytes = this.entry.method.codec.encode(response, room);
-    this.entry.meters.sent.add(1);
-    this.calls.meters.sentBytes.add(bytes.length - room);
+    this.sending(bytes.length - room);
     return bytes;
+  }
+
+  /** Counts a message of `length` bytes. */
+  protected sending(length: number): void {
+    this.entry.meters.sent.add(1);
+    this.calls.meters.sentBytes.add(length);
   }
 
   /**

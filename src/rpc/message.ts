@@ -12,10 +12,10 @@ import { codes, StatusError } from "./status.ts";
 
 export const messageHeaderBytes = 5;
 
-/** Writes the header of the message that begins behind it: `bytes` is both. */
-export function writeMessageHeader(bytes: Uint8Array): void {
+/** Writes the header of a message of `length` bytes at the beginning of `bytes`. */
+export function writeMessageHeader(bytes: Uint8Array, length: number): void {
   bytes[0] = 0;
-  writeU32(bytes, 1, bytes.length - messageHeaderBytes);
+  writeU32(bytes, 1, length);
 }
 
 /** Whether bytes[from, to) are one message, not compressed and of `bytesMax` bytes at most. */

@@ -138,7 +138,7 @@ class FrontDoor implements Server {
     this.#connections = {
       clock,
       keepalive,
-      pool: new OutputPool(),
+      pool: new OutputPool(clock),
       settings: {
         concurrentStreamsMax: limits.concurrentStreamsMax,
         initialWindowBytes: streamWindowBytes,

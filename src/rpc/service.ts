@@ -29,6 +29,11 @@ export interface UnaryMethod<Request, Response> {
 /** Where the answer to a request goes. */
 export interface Reply<Response> {
   send(response: Response): void;
+  /**
+   * Answers with a message of `length` bytes that is made while it is sent: the next piece when the
+   * client has taken the one before. For messages so large that making them holds the event loop.
+   */
+  sendPieces(length: number, pieces: Iterator<Uint8Array, undefined>): void;
   fail(error: unknown): void;
 }
 

@@ -78,7 +78,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
   send(response: unknown): void {
     if (this.isOver) return;
     const message = this.encode(response, messageHeaderBytes);
-    writeMessageHeader(message);
+    writeMessageHeader(message, message.length - messageHeaderBytes);
     this.respond();
     this.#queuedBytes += message.length;
     this.stream.write(message, () => {

@@ -64,9 +64,32 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
       this.fail(error);
       return;
     }
-    writeMessageHeader(message);
+    writeMessageHeader(message, message.length - messageHeaderBytes);
     this.settle(codes.ok);
     this.stream.answer(responseHead, message, trailersOf(ok));
+  }
+
+  /** Answers with a message in pieces, unless the call is over. */
+  sendPieces(length: number, pieces: Iterator<Uint8Array, undefined>): void {
+    if (this.isOver) return;
+    this.sending(length);
+    this.respond();
+    this.hold(length);
+    let left = length;
+    const next = () => {
+      if (this.isOver) return;
+      const { value } = pieces.next();
+      if (value === undefined) {
+        this.end(ok);
+        return;
+      }
+      left -= value.length;
+      this.hold(left);
+      this.stream.write(value, next);
+    };
+    const header = new Uint8Array(messageHeaderBytes);
+    writeMessageHeader(header, length);
+    this.stream.write(header, next);
   }
 
   /** Ends the call with what went wrong. */
@@ -97,14 +120,17 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
       return;
     }
     this.stream.restore(to - from);
-    this.hold(this.#reader.held);
+    this.hold(this.#reader.held + (this.#request === undefined ? 0 : this.#to - this.#from));
   }
 
   /** The first message is the request; Go's gRPC does not mind more, either. */
   #take(bytes: Uint8Array, from: number, to: number): void {
     if (this.#request !== undefined) return;
-    this.#request = bytes;
-    this.#from = from;
-    this.#to = to;
+    // One that waits for the client's half-close must not keep all of the packet it came in.
+    const isComplete = this.stream.isRemoteEnded;
+    this.#request = isComplete ? bytes : bytes.slice(from, to);
+    this.#from = isComplete ? from : 0;
+    this.#to = isComplete ? to : to - from;
+    if (!isComplete) this.hold(to - from);
   }
 }

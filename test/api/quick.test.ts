@@ -18,7 +18,14 @@ import {
   writeVarint64,
 } from "../../src/api/protobuf.ts";
 import { readPut, readRange, readTxn } from "../../src/api/read.ts";
-import { HeaderWriter, writeEvents, writePut, writeRange, writeTxn } from "../../src/api/write.ts";
+import {
+  HeaderWriter,
+  LargeRange,
+  writeEvents,
+  writePut,
+  writeRange,
+  writeTxn,
+} from "../../src/api/write.ts";
 import type * as pb from "../../src/gen/etcdserverpb/rpc.ts";
 import {
   PutRequest,
@@ -271,6 +278,25 @@ describe("an answer that is written quickly", () => {
     }
   });
 
+  test("has the same bytes in pieces, each made when it is asked for", () => {
+    const dice = new Dice(9);
+    const header = new HeaderWriter(identity).field(5, term);
+    for (const count of [0, 1, 5000, 9000]) {
+      const kvs = Array.from({ length: count }, () => dice.keyValue());
+      const reply: RangeReply = { kind: "range", revision: revisionOf(5), kvs, more: true, count };
+      const large = new LargeRange(reply, header);
+      let length = large.measure();
+      while (length === undefined) length = large.measure();
+      const pieces = [...large.pieces()];
+      const whole = writeRange(reply, header, 0);
+      expect(length).toBe(whole.length);
+      expect(Buffer.concat(pieces)).toEqual(Buffer.from(whole));
+      for (const piece of pieces) expect(piece.length).toBeLessThan(70_000);
+    }
+  });
+});
+
+describe("an answer about several things", () => {
   test("has the bytes that the generated codec writes, if it is of a transaction", () => {
     const dice = new Dice(8);
     const headers = new HeaderWriter(identity);

@@ -6,6 +6,7 @@
  *                 ▲                                │
  *                pool ◄──── all was taken ─────────┘
  */
+import type { Clock } from "../../lib/clock.ts";
 import type { Socket } from "../socket.ts";
 
 /** Enough for what a turn writes, most of the time. */
@@ -14,8 +15,14 @@ const spareMax = 64;
 
 /** What the outputs of a server share: memory, and the turn in which they flush. */
 export class OutputPool {
+  readonly #clock: Clock;
   readonly #spare: Uint8Array[] = [];
   #waiting: Output[] = [];
+  #isFlushing = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   take(): Uint8Array {
     return this.#spare.pop() ?? new Uint8Array(chunkBytes);
@@ -25,15 +32,22 @@ export class OutputPool {
     if (chunk.length === chunkBytes && this.#spare.length < spareMax) this.#spare.push(chunk);
   }
 
-  /** Has `output` flushed when what runs now, and all it has set off, is done. */
+  /**
+   * Has `output` flushed when what runs now, and all it has set off, is done. What a flush itself
+   * makes room for goes out in the next turn: others shall have theirs.
+   */
   soon(output: Output): void {
-    if (this.#waiting.push(output) === 1) queueMicrotask(() => this.#flush());
+    if (this.#waiting.push(output) > 1) return;
+    if (this.#isFlushing) void this.#clock.yield().then(() => this.#flush());
+    else queueMicrotask(() => this.#flush());
   }
 
   #flush(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
+    this.#isFlushing = true;
     for (const output of waiting) output.flush();
+    this.#isFlushing = false;
   }
 }
 
