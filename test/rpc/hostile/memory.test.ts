@@ -200,3 +200,40 @@ attack("requests of which only half comes, on many connections", async ({ connec
     expect(await peer.ping()).toBe(true);
   }
 });
+
+/** Frames of unknown type fill a packet up; they cost a client little. */
+const filling = Buffer.concat(Array(3).fill(wire.frame(0xbe, 0, 0, Buffer.alloc(16_000))));
+
+attack(
+  "small requests in large packets, which are not kept for them",
+  async ({ connect, victim }) => {
+    const before = await victim.condition();
+    for (let connection = 0; connection < 3; connection++) {
+      const peer = await connect();
+      for (let at = 0; at < 900; at++) {
+        peer.send(filling, wire.data(begin(peer, sayPath), message("x")));
+        await peer.drained();
+      }
+      expect(await peer.ping()).toBe(true);
+    }
+    const { bytes } = await victim.condition();
+    expect((bytes - before.bytes) / 2 ** 20).toBeLessThan(64);
+  },
+);
+
+attack(
+  "small messages in large packets for a handler that reads none",
+  async ({ connect, victim }) => {
+    const before = await victim.condition();
+    const peer = await connect();
+    const stream = begin(peer, chatPath);
+    peer.send(wire.data(stream, message("deaf")));
+    for (let at = 0; at < 2500; at++) {
+      peer.send(filling, wire.data(stream, message("x")));
+      await peer.drained();
+    }
+    expect(await peer.ping()).toBe(true);
+    const { bytes } = await victim.condition();
+    expect((bytes - before.bytes) / 2 ** 20).toBeLessThan(64);
+  },
+);

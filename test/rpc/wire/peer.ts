@@ -55,11 +55,7 @@ export class Peer implements AsyncDisposable {
       this.closed = true;
       this.#notify();
     };
-    socket
-      .on("error", gone)
-      .on("end", gone)
-      .on("close", gone)
-      .on("drain", () => this.#notify());
+    socket.on("error", gone).on("end", gone).on("close", gone);
     socket.on("data", (bytes) => {
       for (const frame of this.#reader.push(Buffer.from(bytes))) this.#take(frame);
       this.#notify();
@@ -207,7 +203,7 @@ export class Peer implements AsyncDisposable {
   }
 
   #put(bytes: Uint8Array): void {
-    if (!this.closed && !this.#socket.destroyed) this.#socket.write(bytes);
+    if (!this.closed && !this.#socket.destroyed) this.#socket.write(bytes, () => this.#notify());
   }
 
   #credit(stream: number, bytes: number): void {
