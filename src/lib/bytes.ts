@@ -40,6 +40,13 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** A copy of bytes[from, to) in memory of its own; a Buffer's `slice` is none. */
+export function copyOf(bytes: Uint8Array, from = 0, to = bytes.length): Uint8Array {
+  const copy = new Uint8Array(to - from);
+  copy.set(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
+  return copy;
+}
+
 /**
  * The smallest byte string greater than every string that starts with `prefix`; undefined where
  * there is none (the prefix is empty or all 0xff).

@@ -1,4 +1,5 @@
 /** A call with many requests, many responses, or both. */
+import { copyOf } from "../lib/bytes.ts";
 import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
 import type { Head } from "./head.ts";
 import type { Stream as Http2Stream } from "./http2/stream.ts";
@@ -57,7 +58,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
     if (this.isOver) return;
     this.#pending += to - from;
     try {
-      this.#messages.push(bytes, from, to, (message) => this.#unread.push(message));
+      this.#messages.push(bytes, from, to, (message) => this.#take(message));
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       this.abort(error);
@@ -99,6 +100,12 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
     this.#unread = [];
     this.#deliver();
     this.#wake();
+  }
+
+  /** One that has to wait must not keep all of the packet it came in. */
+  #take(message: Uint8Array): void {
+    const waits = this.#reader === undefined || this.#unread.length > 0;
+    this.#unread.push(waits ? copyOf(message) : message);
   }
 
   #next(): Promise<IteratorResult<unknown, undefined>> {

@@ -1,4 +1,5 @@
 /** A call with one request and one response. */
+import { copyOf } from "../lib/bytes.ts";
 import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
 import type { Head } from "./head.ts";
 import type { Stream } from "./http2/stream.ts";
@@ -128,7 +129,7 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
     if (this.#request !== undefined) return;
     // One that waits for the client's half-close must not keep all of the packet it came in.
     const isComplete = this.stream.isRemoteEnded;
-    this.#request = isComplete ? bytes : bytes.slice(from, to);
+    this.#request = isComplete ? bytes : copyOf(bytes, from, to);
     this.#from = isComplete ? from : 0;
     this.#to = isComplete ? to : to - from;
     if (!isComplete) this.hold(to - from);

@@ -3,6 +3,7 @@
  * means is remembered as long as the compression state it was read in has not changed, and so are
  * the bytes of those we send.
  */
+import { copyOf } from "../../lib/bytes.ts";
 import { Decoder, type Field } from "../hpack/decoder.ts";
 import { Encoder, type HeaderField } from "../hpack/encoder.ts";
 
@@ -44,7 +45,7 @@ export class BlockReader<Meaning> {
     const meaning = this.#interpret(fields);
     // One that changed the table would change it again.
     if (this.#decoder.version === version && to - from <= keptBytesMax) {
-      this.#known[place] = { block: bytes.slice(from, to), version, meaning };
+      this.#known[place] = { block: copyOf(bytes, from, to), version, meaning };
     }
     return meaning;
   }

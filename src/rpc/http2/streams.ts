@@ -2,6 +2,7 @@
  * The streams of a connection, and the frames that are about one: HEADERS and CONTINUATION open
  * them, DATA fills them, RST_STREAM and WINDOW_UPDATE steer them (RFC 9113, sections 5 and 6).
  */
+import { copyOf } from "../../lib/bytes.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { BlockReader } from "./blocks.ts";
 import type { Calm } from "./calm.ts";
@@ -182,7 +183,7 @@ export class Streams<Head> implements StreamOwner {
     const isEnd = (bits & flags.endStream) !== 0;
     if ((bits & flags.endHeaders) !== 0) this.#complete(id, isEnd, bytes, begin, end);
     else {
-      const parts = [bytes.subarray(begin, end)];
+      const parts = [copyOf(bytes, begin, end)];
       this.#block = { stream: id, isEnd, parts, bytes: end - begin };
     }
   }
@@ -192,7 +193,7 @@ export class Streams<Head> implements StreamOwner {
     if (block === undefined || block.stream !== id) {
       throw protocolError("CONTINUATION of nothing");
     }
-    block.parts.push(bytes.subarray(from, to));
+    block.parts.push(copyOf(bytes, from, to));
     block.bytes += to - from;
     const { headerListBytesMax } = this.#options.settings;
     if (block.parts.length > continuationsMax || block.bytes > 2 * headerListBytesMax) {
