@@ -30,6 +30,7 @@ const monthSeconds = 30 * 86_400;
 
 export const bucket: Suite = {
   name: suite,
+  rounds: 2,
   about:
     "T4 alone, with a bucket as member: a put is acknowledged when it is synced on the disk and " +
     "confirmed by the bucket. The bucket is the S3 double of the tests in a process of its own, on " +

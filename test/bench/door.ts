@@ -12,6 +12,7 @@ const keys = 2000;
 
 export const door: Suite = {
   name: suite,
+  rounds: 5,
   about:
     "Calls on a store of 2,000 keys (64-byte keys, 256-byte values), connections x calls in flight " +
     "on each, for 2 s each, after a warm-up. h2load makes those that repeat one request; its puts " +

@@ -9,6 +9,7 @@ const suite = "million";
 
 export const million: Suite = {
   name: suite,
+  rounds: 2,
   about:
     "1,000,000 keys in random order, by our own client, 16x16 callers with one put each; what is not " +
     "measured is loaded with 100 puts to a transaction. Then every key is overwritten in another " +

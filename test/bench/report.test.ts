@@ -10,7 +10,6 @@ function reportOf(sheet: Sheet) {
   return {
     command: "bun run bench",
     date: "2026-01-02T03:04:05.000Z",
-    rounds: 3,
     versions: { etcd: "3.4.23", t4: "0.1.0" },
     machine: {
       processor: "a processor",

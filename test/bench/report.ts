@@ -15,7 +15,6 @@ export interface Report {
   readonly command: string;
   /** ISO, in UTC. */
   readonly date: string;
-  readonly rounds: number;
   readonly versions: { readonly etcd: string; readonly t4: string };
   readonly machine: Machine;
   readonly sheet: Sheet;
@@ -36,19 +35,21 @@ export function textOf({ ratios, sheet, targets }: Report): string {
 
 /** For docs/benchmarks.md. */
 export function markdownOf(report: Report): string {
-  const { command, date, ratios, rounds, sheet, suites, targets, versions } = report;
+  const { command, date, ratios, sheet, suites, targets, versions } = report;
   const sections = suites.flatMap(({ about, name }) => {
     const rows = sheet.rows.filter(({ suite }) => suite === name);
     if (rows.length === 0) return [];
     const cells = rows.map((row) => [row.name, ...cellsOf(row)]);
-    return [`## ${name}`, wrapped(about), table(rowHead, cells)];
+    const rounds = Math.max(...rows.map(({ values }) => values.t4.length));
+    const told = `${about} ${rounds === 1 ? "One round" : `${rounds} rounds`}.`;
+    return [`## ${name}`, wrapped(told), table(rowHead, cells)];
   });
   return `${[
     "# Benchmarks",
     wrapped(
       `etcd ${versions.etcd} and T4 ${versions.t4}, made by \`${command}\` on ${date.slice(0, 10)}. ` +
         "Both ran as they come, on the same disk, one after the other in each round; each number " +
-        `is the median of ${rounds === 1 ? "one round" : `${rounds} rounds`}. "Times" says how many times better T4 is: above 1 it is ` +
+        'is the median of the rounds. "Times" says how many times better T4 is: above 1 it is ' +
         "faster, or smaller. Machines and moments differ, so the ratios tell more than the rates.",
     ),
     machineText(report.machine),

@@ -7,6 +7,7 @@ const suite = "storage";
 
 export const storage: Suite = {
   name: suite,
+  rounds: 2,
   about:
     "A member in a process of its own, with 256 callers in it and no network: the same disk, every " +
     "batch synced, keys in random order. There is nothing of etcd's to hold beside the rates; " +

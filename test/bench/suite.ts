@@ -28,5 +28,7 @@ export interface Suite {
   readonly name: string;
   /** What the page says about it. */
   readonly about: string;
+  /** Rounds of it, where nobody asks for another number: what takes long has few. */
+  readonly rounds: number;
   run(contender: Contender, round: Round): Promise<void>;
 }
