@@ -142,6 +142,18 @@ rule("RFC 9113 4.3: fragments may be cut anywhere", async (peer) => {
   }
 });
 
+/** What makes a whole request of the pseudo-header fields that were sent. */
+function restOfRequest(stream: number): Buffer[] {
+  const rest = blockOf([
+    ["content-type", "application/grpc"],
+    ["te", "trailers"],
+  ]);
+  return [
+    wire.frame(types.continuation, flags.endHeaders, stream, rest),
+    wire.data(stream, message("whole"), flags.endStream),
+  ];
+}
+
 const interlopers: readonly (readonly [string, (open: number, other: number) => Buffer])[] = [
   ["DATA of the same stream", (open) => wire.data(open, Buffer.from("x"))],
   ["DATA of another stream", (_, other) => wire.data(other, Buffer.from("x"))],
@@ -162,6 +174,7 @@ for (const [what, interloper] of interlopers) {
     peer.send(
       wire.frame(types.headers, 0, stream, blockOf(pseudoFields(sayPath))),
       interloper(stream, other),
+      ...restOfRequest(stream),
     );
     await expectConnectionError(peer, "PROTOCOL_ERROR");
   });
@@ -174,6 +187,7 @@ rule(
     peer.send(
       wire.frame(types.headers, 0, stream, blockOf(pseudoFields(sayPath))),
       wire.frame(0xfa, 0, stream, Buffer.from("x")),
+      ...restOfRequest(stream),
     );
     await expectConnectionError(peer, "PROTOCOL_ERROR");
   },

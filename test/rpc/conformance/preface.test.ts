@@ -72,7 +72,9 @@ for (const [what, text] of strangers) {
   test(`RFC 9113 3.4: ${what} is not taken`, async () => {
     await using peer = await connect(mute);
     peer.write(Buffer.from(text, "latin1"));
-    await peer.until(() => peer.closed);
+    peer.send(wire.settings(), wire.ping(1));
+    await peer.until(() => peer.closed || peer.settled);
+    expect(peer.settled).toBe(false);
   });
 }
 
