@@ -1,6 +1,6 @@
 /** Every command of etcdctl that is served, with real etcd beside it: both print the same. */
 import { expect, test } from "bun:test";
-import { Pair, versions } from "./pair.ts";
+import { Pair, variants } from "./pair.ts";
 
 const timeoutMs = 60_000;
 const formats = ["simple", "json", "fields"];
@@ -10,7 +10,7 @@ function txn(compares: readonly string[], success: readonly string[], failure: r
   return [compares, success, failure].map((lines) => `${lines.join("\n")}\n\n`).join("");
 }
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s puts",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -41,7 +41,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s gets",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -90,7 +90,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s deletes",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -120,7 +120,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s compares and acts in transactions",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -163,7 +163,7 @@ const lastPut: Readonly<Record<string, string>> = {
   fields: '"Value" : "last"\n"Lease" : 0\n',
 };
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s watches",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -189,7 +189,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s watches what happens now",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -204,7 +204,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s watches interactively, and asks for progress",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -223,7 +223,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s grants, keeps and revokes leases",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -262,7 +262,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s compacts",
   async (version) => {
     await using pair = await Pair.start(version);
@@ -283,7 +283,7 @@ test.each(versions)(
   timeoutMs,
 );
 
-test.each(versions)(
+test.each(variants)(
   "etcdctl %s asks for health and defragments",
   async (version) => {
     await using pair = await Pair.start(version);

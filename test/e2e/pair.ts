@@ -4,8 +4,10 @@
  * by names, because each side chooses its own ids.
  */
 import { expect } from "bun:test";
+import fs from "node:fs";
 import { must } from "../../src/lib/assert.ts";
 import { type EtcdTools, etcdTools, newestEtcdTools } from "../setup/etcd.ts";
+import { Authority } from "../support/authority.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { Etcdctl, type Session } from "../support/etcdctl.ts";
 import { type Finished, startT4, temporaryDirectory } from "../support/t4.ts";
@@ -14,7 +16,13 @@ import { type Finished, startT4, temporaryDirectory } from "../support/t4.ts";
 const toolsets = new Map([etcdTools(), newestEtcdTools()].map((tools) => [tools.version, tools]));
 export const versions = [...toolsets.keys()];
 
-export function toolsOf(version: string): EtcdTools {
+const overTls = " over TLS";
+/** What a pair may be driven by: each etcdctl, and the newest with TLS to t4. */
+export const variants = [...versions, `${versions.at(-1)}${overTls}`];
+
+/** Of a version, or of a variant. */
+export function toolsOf(variant: string): EtcdTools {
+  const version = variant.replace(overTls, "");
   return must(toolsets.get(version), "a version is one of those there are");
 }
 
@@ -27,9 +35,10 @@ export class Side {
   readonly leases = new Map<string, string>();
   readonly #metrics: string;
 
-  constructor(tools: EtcdTools, endpoint: string, metrics: string) {
+  /** `flags` are etcdctl's. */
+  constructor(tools: EtcdTools, endpoint: string, metrics: string, flags: readonly string[] = []) {
     this.endpoint = endpoint;
-    this.etcdctl = new Etcdctl(tools, endpoint);
+    this.etcdctl = new Etcdctl(tools, endpoint, flags);
     this.#metrics = metrics;
   }
 
@@ -48,19 +57,23 @@ export class Pair implements AsyncDisposable {
   readonly t4: Side;
   readonly #resources: AsyncDisposableStack;
 
-  /** Starts both, to be driven by the etcdctl of that version. */
-  static async start(version: string): Promise<Pair> {
-    const tools = toolsOf(version);
+  /** Starts both, to be driven as the variant says. */
+  static async start(variant: string): Promise<Pair> {
+    const tools = toolsOf(variant);
     await using resources = new AsyncDisposableStack();
     const directory = resources.use(temporaryDirectory());
     // Without peers there is nobody to wait for: an election may be quick.
     const hurry = ["--heartbeat-interval=10", "--election-timeout=50"];
     const etcd = resources.use(await startEtcd(tools, hurry));
-    const t4 = resources.use(await startT4(directory.path, ["--node-id", "default"]));
+    const { client, server } = variant.endsWith(overTls)
+      ? certificatesIn(directory.path)
+      : { client: [], server: [] };
+    const data = `${directory.path}/data`;
+    const t4 = resources.use(await startT4(data, ["--node-id", "default", ...server]));
     const address = `127.0.0.1:${etcd.port}`;
     return new Pair(
       new Side(tools, address, `http://${address}/metrics`),
-      new Side(tools, t4.endpoint, `${t4.pages}/metrics`),
+      new Side(tools, t4.endpoint, `${t4.pages}/metrics`, client),
       resources.move(),
     );
   }
@@ -153,10 +166,27 @@ const masks: readonly [RegExp, string][] = [
 ];
 
 function masked(text: string, { endpoint, leases }: Side): string {
-  let plain = text.replaceAll(endpoint, "<endpoint>");
+  let plain = text.replaceAll(endpoint, "<endpoint>").replaceAll("https://", "http://");
   for (const [mask, instead] of masks) plain = plain.replace(mask, instead);
   for (const [name, id] of leases) {
     plain = plain.replaceAll(id, `{${name}}`).replaceAll(`${BigInt(`0x${id}`)}`, `{${name}}`);
   }
   return plain;
+}
+
+/** Makes certificates in `directory`; the flags that name them, for etcdctl and for t4. */
+function certificatesIn(directory: string) {
+  const authority = Authority.root("authority");
+  const { certificate, key } = authority.issue("server");
+  const files = { ca: authority.certificate, certificate, key };
+  for (const [name, text] of Object.entries(files)) fs.writeFileSync(`${directory}/${name}`, text);
+  return {
+    client: ["--cacert", `${directory}/ca`],
+    server: [
+      "--client-tls-cert",
+      `${directory}/certificate`,
+      "--client-tls-key",
+      `${directory}/key`,
+    ],
+  };
 }

@@ -6,11 +6,13 @@ import type { Finished } from "./t4.ts";
 export class Etcdctl {
   readonly #tools: EtcdTools;
   readonly #endpoint: string;
+  readonly #flags: readonly string[];
 
-  /** `endpoint` is host:port. */
-  constructor(tools: EtcdTools, endpoint: string) {
+  /** `endpoint` is host:port; every command line begins with `flags`. */
+  constructor(tools: EtcdTools, endpoint: string, flags: readonly string[] = []) {
     this.#tools = tools;
     this.#endpoint = endpoint;
+    this.#flags = flags;
   }
 
   /** Runs a command line to its end, with `input` as its standard input. */
@@ -24,7 +26,7 @@ export class Etcdctl {
   /** Starts a command that goes on until it is told to stop. Killed at the end of the scope. */
   open(words: readonly string[]): Session {
     const { environment, etcdctl } = this.#tools;
-    const child = Bun.spawn([etcdctl, `--endpoints=${this.#endpoint}`, ...words], {
+    const child = Bun.spawn([etcdctl, `--endpoints=${this.#endpoint}`, ...this.#flags, ...words], {
       env: { PATH: process.env.PATH, ETCDCTL_API: "3", ...environment },
       stdio: ["pipe", "pipe", "pipe"],
     });
