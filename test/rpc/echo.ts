@@ -8,6 +8,7 @@ import type { Server, ServerOptions } from "../../src/rpc/server.ts";
 import { type Handlers, type MessageType, serviceOf } from "../../src/rpc/service.ts";
 import { codes, StatusError } from "../../src/rpc/status.ts";
 import { Client, type ClientTls } from "../support/client.ts";
+import { secured } from "./secured.ts";
 
 export interface Text {
   text: string;
@@ -105,9 +106,11 @@ export class Bench implements AsyncDisposable {
       logger: loggerTo(logged),
       meters: noMeters,
       fatal: (error) => broken.push(error),
+      tls: secured?.server,
       ...options,
     });
-    return new Bench({ server, client: new Client(server.port, tls), logged, broken });
+    const client = new Client(server.port, tls ?? secured?.client);
+    return new Bench({ server, client, logged, broken });
   }
 
   say(text: string): Promise<string> {

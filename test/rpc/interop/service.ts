@@ -2,6 +2,7 @@
 import * as grpc from "@grpc/grpc-js";
 import { codes, StatusError } from "../../../src/rpc/status.ts";
 import { aborted, type EchoHandlers, echo } from "../echo.ts";
+import { secured } from "../secured.ts";
 
 /** With blanks at both ends, characters of four bytes, and what a field must not have. */
 export const specialText = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈 100%\t\n";
@@ -48,7 +49,13 @@ export class Channel implements Disposable {
   readonly #client: grpc.Client;
 
   constructor(port: number, options: grpc.ClientOptions = {}) {
-    this.#client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
+    const credentials =
+      secured === undefined
+        ? grpc.credentials.createInsecure()
+        : grpc.credentials.createSsl(Buffer.from(secured.client.authority));
+    this.#client = new grpc.Client(`127.0.0.1:${port}`, credentials, {
+      "grpc.ssl_target_name_override": "localhost",
+      "grpc.default_authority": "localhost",
       "grpc.use_local_subchannel_pool": 1,
       "grpc.enable_retries": 0,
       ...options,

@@ -4,7 +4,9 @@
  * itself: no window is opened unless the test opens it.
  */
 import net from "node:net";
+import tls from "node:tls";
 import { CompressionError, Decoder, type Field } from "../../../src/rpc/hpack/decoder.ts";
+import { secured } from "../secured.ts";
 import { blockOf, type Field as Literal } from "./fields.ts";
 import * as wire from "./frame.ts";
 import { Referee } from "./referee.ts";
@@ -65,10 +67,10 @@ export class Peer implements AsyncDisposable {
   /** A connection whose SETTINGS have been exchanged, unless it is to be mute. */
   static async connect(port: number, options: PeerOptions = {}): Promise<Peer> {
     const { mute = false, settings = [] } = options;
-    const socket = net.connect({ port, host: "127.0.0.1", noDelay: true });
+    const socket = connected(port);
     const peer = new Peer(socket, options);
     await new Promise<void>((resolve) => {
-      socket.on("connect", () => resolve());
+      socket.on(secured === undefined ? "connect" : "secureConnect", () => resolve());
       socket.on("error", () => resolve());
     });
     if (mute) return peer;
@@ -273,4 +275,11 @@ export class Peer implements AsyncDisposable {
       return undefined;
     }
   }
+}
+
+function connected(port: number): net.Socket {
+  const place = { port, host: "127.0.0.1", noDelay: true };
+  if (secured === undefined) return net.connect(place);
+  const ca = Buffer.from(secured.client.authority);
+  return tls.connect({ ...place, ca, servername: "localhost", ALPNProtocols: ["h2"] });
 }
