@@ -15,23 +15,24 @@ export function bytesOf(text: ByteString): Buffer {
 
 /** The byte string of `bytes`, or of its part from `start` up to `end`. */
 export function byteStringOf(bytes: Uint8Array, start = 0, end = bytes.length): ByteString {
-  return bufferOf(bytes).toString("latin1", start, end);
+  return (bufferOf(bytes) as Buffer & Texts).latin1Slice(start, end);
 }
 
-/** What Bun's buffers have and its types do not tell: `write` without looking at its arguments. */
-interface TextWriter {
+/** What Bun's buffers have and its types do not tell: texts without a look at the encoding's name. */
+interface Texts {
+  latin1Slice(start: number, end: number): ByteString;
   latin1Write(text: ByteString, at: number): number;
   utf8Write(text: string, at: number): number;
 }
 
 /** Puts the bytes of `text` into `target` at `at`, where there must be room; returns where they end. */
 export function putBytes(target: Buffer, text: ByteString, at: number): number {
-  return at + (target as Buffer & TextWriter).latin1Write(text, at);
+  return at + (target as Buffer & Texts).latin1Write(text, at);
 }
 
 /** Puts `text` into `target` in UTF-8 at `at`, where there must be room; returns where it ends. */
 export function putText(target: Buffer, text: string, at: number): number {
-  return at + (target as Buffer & TextWriter).utf8Write(text, at);
+  return at + (target as Buffer & Texts).utf8Write(text, at);
 }
 
 /** A Buffer over the same memory: no copy. */

@@ -8,7 +8,7 @@
  * little-endian.
  */
 import { assert } from "../lib/assert.ts";
-import type { RowKey } from "./rowkey.ts";
+import { type KeyView, wordsOf } from "./view.ts";
 
 const chunkBitsMax = 20;
 const chunkBitsMin = 12;
@@ -19,6 +19,7 @@ const lengthBytes = 4;
 export class Arena {
   readonly #chunkBits: number;
   readonly #chunks: Buffer[] = [];
+  readonly #words: DataView[] = [];
   #chunk = Buffer.alloc(0);
   /** Where the next row goes in the newest chunk. */
   #at = 0;
@@ -36,15 +37,15 @@ export class Arena {
   }
 
   /** Copies a row in, its value `head` followed by `tail`; without a head, a deletion. Returns its place. */
-  add(key: RowKey, head: Uint8Array | undefined, tail: Uint8Array | undefined): number {
-    const keyBytes = key.length;
+  add(key: KeyView, head: Uint8Array | undefined, tail: Uint8Array | undefined): number {
+    const keyBytes = key.keyEnd - key.keyAt;
     const valueBytes = (head?.length ?? 0) + (tail?.length ?? 0);
     const size = lengthBytes + keyBytes + lengthBytes + valueBytes;
     if (this.#at + size > this.#chunk.length) this.#grow(size);
     const chunk = this.#chunk;
     const start = this.#at;
     let at = chunk.writeUInt32LE(keyBytes, start);
-    at += key.bytes.copy(chunk, at, 0, keyBytes);
+    at += key.keyBytes.copy(chunk, at, key.keyAt, key.keyEnd);
     at = chunk.writeUInt32LE(head === undefined ? 0 : valueBytes + 1, at);
     if (head !== undefined) chunk.set(head, at);
     if (head !== undefined && tail !== undefined) chunk.set(tail, at + head.length);
@@ -58,6 +59,11 @@ export class Arena {
     return this.#chunks[place >>> this.#chunkBits] as Buffer;
   }
 
+  /** The same bytes as `chunkOf`. */
+  wordsOf(place: number): DataView {
+    return this.#words[place >>> this.#chunkBits] as DataView;
+  }
+
   /** Where in its chunk the row's key begins. */
   keyAt(place: number): number {
     return (place & (2 ** this.#chunkBits - 1)) + lengthBytes;
@@ -68,21 +74,22 @@ export class Arena {
     this.#chunk = Buffer.allocUnsafeSlow(Math.max(size, chunkBytes));
     assert(this.#chunks.length * chunkBytes < 2 ** 32, "places are 32-bit numbers");
     this.#chunks.push(this.#chunk);
+    this.#words.push(wordsOf(this.#chunk));
     this.#at = 0;
   }
 }
 
 /** How long the key is that begins at `keyAt` of a chunk. */
-export function keyBytesAt(chunk: Buffer, keyAt: number): number {
-  return chunk.readUInt32LE(keyAt - lengthBytes);
+export function keyBytesAt(chunk: DataView, keyAt: number): number {
+  return chunk.getUint32(keyAt - lengthBytes, true);
 }
 
 /** Where the value begins that follows a key; -1 for a deletion. */
-export function valueAt(chunk: Buffer, keyEnd: number): number {
-  return chunk.readUInt32LE(keyEnd) === 0 ? -1 : keyEnd + lengthBytes;
+export function valueAt(chunk: DataView, keyEnd: number): number {
+  return chunk.getUint32(keyEnd, true) === 0 ? -1 : keyEnd + lengthBytes;
 }
 
 /** Where that value ends. */
-export function valueEnd(chunk: Buffer, keyEnd: number): number {
-  return keyEnd + lengthBytes + chunk.readUInt32LE(keyEnd) - 1;
+export function valueEnd(chunk: DataView, keyEnd: number): number {
+  return keyEnd + lengthBytes + chunk.getUint32(keyEnd, true) - 1;
 }

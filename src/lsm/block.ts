@@ -16,23 +16,13 @@
 import { assert } from "../lib/assert.ts";
 import type { ByteString } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
+import { RowKey } from "./rowkey.ts";
+import { commonBytes, type KeyView, keyText, noRow, type RowView, slabFor } from "./view.ts";
 
 const restartInterval = 16;
 const trailerBytes = 8;
 const varintBytesMax = 5;
 const keyBytesMin = 128;
-
-/** What of a row can be asked while standing on it. */
-export interface RowView {
-  readonly key: ByteString;
-  /** The key without its first bytes: cheaper than the key where not all of it is needed. */
-  keyFrom(from: number): ByteString;
-  /** The bytes that hold the value, from `start` up to `end`. */
-  readonly bytes: Buffer;
-  /** -1 for a deletion. */
-  readonly start: number;
-  readonly end: number;
-}
 
 /** Encodes one block after the other, in a buffer of its own. */
 export class BlockWriter {
@@ -40,14 +30,17 @@ export class BlockWriter {
   #at = 0;
   #rows = 0;
   #restarts: number[] = [];
-  /** Bytes of the key added last, and room for those of the next. */
-  #previous = Buffer.allocUnsafeSlow(256);
-  #key = Buffer.allocUnsafeSlow(256);
-  #previousLength = -1;
+  readonly #last = new RowKey();
+  #hasLast = false;
 
   /** Bytes the block has when it is closed now. */
   get size(): number {
     return this.#at + this.#restarts.length * 4 + trailerBytes;
+  }
+
+  /** The key added last, in this block or an earlier one. */
+  get last(): KeyView {
+    return this.#last;
   }
 
   /** Rows added to the open block. */
@@ -59,9 +52,9 @@ export class BlockWriter {
    * Adds a row, whose key must be after the one before, in this block or an earlier one; the value
    * as in RowView. Returns how many bytes the key shares with the one before.
    */
-  add(key: ByteString, value: Buffer, start: number, end: number): number {
-    const length = key.length;
-    const shared = this.#share(key, length);
+  add(key: KeyView, value: Buffer, start: number, end: number): number {
+    const length = key.keyEnd - key.keyAt;
+    const shared = this.#share(key);
     const valueBytes = start < 0 ? 0 : end - start;
     this.#reserve(3 * varintBytesMax + length + valueBytes);
     const bytes = this.#bytes;
@@ -73,13 +66,11 @@ export class BlockWriter {
     let at = writeVarint(bytes, this.#at, skipped);
     at = writeVarint(bytes, at, length - skipped);
     at = writeVarint(bytes, at, start < 0 ? 0 : valueBytes + 1);
-    at += this.#key.copy(bytes, at, skipped, length);
+    at += key.keyBytes.copy(bytes, at, key.keyAt + skipped, key.keyEnd);
     if (valueBytes > 0) at += value.copy(bytes, at, start, end);
     this.#at = at;
-    const spare = this.#previous;
-    this.#previous = this.#key;
-    this.#key = spare;
-    this.#previousLength = length;
+    this.#last.copy(key, length);
+    this.#hasLast = true;
     return shared;
   }
 
@@ -97,21 +88,17 @@ export class BlockWriter {
     return bytes.subarray(0, end);
   }
 
-  /** Takes the bytes of `key` into #key; returns how many of them are those of the key before. */
-  #share(key: ByteString, length: number): number {
-    if (length > this.#key.length) this.#key = Buffer.allocUnsafeSlow(length * 2);
-    const bytes = this.#key;
-    bytes.write(key, 0, length, "latin1");
-    const previous = this.#previous;
-    const previousLength = this.#previousLength;
-    if (previousLength < 0) return 0;
-    const limit = Math.min(previousLength, length);
-    let shared = 0;
-    while (shared < limit && bytes[shared] === previous[shared]) shared++;
+  /** How many bytes `key` shares with the one before it. */
+  #share(key: KeyView): number {
+    if (!this.#hasLast) return 0;
+    const last = this.#last;
+    const shared = commonBytes(last, key);
     const ascends =
-      shared < limit
-        ? (previous[shared] as number) < (bytes[shared] as number)
-        : previousLength < length;
+      shared === last.length
+        ? key.keyEnd - key.keyAt > shared
+        : key.keyAt + shared < key.keyEnd &&
+          (last.keyBytes[last.keyAt + shared] as number) <
+            (key.keyBytes[key.keyAt + shared] as number);
     assert(ascends, "keys ascend");
     return shared;
   }
@@ -139,22 +126,26 @@ export class BlockCursor implements RowView {
   bytes: Buffer = nothing;
   start = -1;
   end = 0;
+  /** Of the row that `seek` moved to, only after `takeKey`. */
+  keyBytes: Buffer = noRow.keyBytes;
+  keyWords: DataView = noRow.keyWords;
+  keyAt = 0;
+  keyEnd = 0;
+  /** How long a key may be that is taken into #keyBytes at #keyAt. */
+  #room = 0;
   /** Where the next row begins, where the rows end, and how many restarts there are. */
   #next = 0;
   #rowsEnd = 0;
   #restarts = 0;
-  /** The numbers of the row read last, and where its key bytes begin. */
+  /** The numbers of the row read last, and where its own key bytes begin. */
   #shared = 0;
   #unshared = 0;
-  #keyAt = 0;
+  #unsharedAt = 0;
   /** How many bytes the last comparison found equal. */
   #common = 0;
   #matched = 0;
-  /** The bytes of the key, unless #target is set: then what the key shares is still to be taken. */
-  #keyBytes = nothing;
+  /** What the key shares is to be taken from here; undefined when the key is taken. */
   #target: ByteString | undefined;
-  /** The key, once somebody has asked for it. */
-  #key: ByteString | undefined;
 
   /** Stands before the first row of `block`. */
   open(block: Buffer): void {
@@ -166,18 +157,8 @@ export class BlockCursor implements RowView {
   }
 
   get key(): ByteString {
-    if (this.#key === undefined) {
-      this.#takeTarget();
-      this.#key = this.#keyBytes.toString("latin1", 0, this.#shared + this.#unshared);
-    }
-    return this.#key;
-  }
-
-  keyFrom(from: number): ByteString {
-    const unsharedFrom = from - this.#shared;
-    if (unsharedFrom < 0) return this.key.slice(from);
-    const at = this.#keyAt;
-    return this.bytes.toString("latin1", at + unsharedFrom, at + this.#unshared);
+    this.takeKey();
+    return keyText(this);
   }
 
   /** How many bytes of its target the row that `seek` moved to begins with. */
@@ -188,13 +169,16 @@ export class BlockCursor implements RowView {
   /** Moves to the next row; false after the last. */
   next(): boolean {
     if (this.#next >= this.#rowsEnd) return false;
-    this.#takeTarget();
+    this.takeKey();
     this.#read();
-    this.#takeKey();
+    this.#takeUnshared();
     return true;
   }
 
-  /** Moves to the first row whose key is at or after `target`; false when there is none. */
+  /**
+   * Moves to the first row whose key is at or after `target`; false when there is none. Whoever
+   * wants its key takes it.
+   */
   seek(target: ByteString): boolean {
     this.#next = this.#restart(this.#restartBefore(target));
     const rowsEnd = this.#rowsEnd;
@@ -212,7 +196,6 @@ export class BlockCursor implements RowView {
       }
       // Whatever this row shares with the one before, it shares with target.
       this.#target = target;
-      this.#key = undefined;
       // A restart shares more than it says.
       if (shared === 0 && matched > 0) this.#isBefore(target, 0);
       this.#matched = shared > 0 && shared < matched ? shared : shared + this.#common;
@@ -220,6 +203,16 @@ export class BlockCursor implements RowView {
     }
     this.#target = undefined;
     return false;
+  }
+
+  /** Makes the key's bytes those of the row it stands on. */
+  takeKey(): void {
+    const target = this.#target;
+    if (target === undefined) return;
+    this.#target = undefined;
+    this.#fit(this.#shared);
+    this.keyBytes.write(target, this.keyAt, this.#shared, "latin1");
+    this.#takeUnshared();
   }
 
   /** Ordinal of the last restart whose key is before `target`; 0 when there is none. */
@@ -239,7 +232,7 @@ export class BlockCursor implements RowView {
   /** Whether the unshared bytes of the row that was read are before target's from `targetAt`. */
   #isBefore(target: ByteString, targetAt: number): boolean {
     const { bytes } = this;
-    const at = this.#keyAt;
+    const at = this.#unsharedAt;
     const unshared = this.#unshared;
     const rest = target.length - targetAt;
     const limit = Math.min(unshared, rest);
@@ -272,7 +265,7 @@ export class BlockCursor implements RowView {
     }
     this.#shared = shared;
     this.#unshared = unshared;
-    this.#keyAt = at;
+    this.#unsharedAt = at;
     at += unshared;
     if (value === 0) {
       this.start = -1;
@@ -285,29 +278,27 @@ export class BlockCursor implements RowView {
     this.#next = at;
   }
 
-  /** Takes the beginning of the key from the target that was sought. */
-  #takeTarget(): void {
-    const target = this.#target;
-    if (target === undefined) return;
-    this.#target = undefined;
-    this.#fit(this.#shared);
-    this.#keyBytes.write(target, 0, this.#shared, "latin1");
-    this.#takeKey();
-  }
-
-  /** Takes the unshared bytes of the row that was read into #keyBytes. */
-  #takeKey(): void {
+  /** Takes the unshared bytes of the row that was read into the key. */
+  #takeUnshared(): void {
     const shared = this.#shared;
-    this.#fit(shared + this.#unshared);
-    this.bytes.copy(this.#keyBytes, shared, this.#keyAt, this.#keyAt + this.#unshared);
-    this.#key = undefined;
+    const unshared = this.#unshared;
+    this.#fit(shared + unshared);
+    const end = this.keyAt + shared;
+    this.bytes.copy(this.keyBytes, end, this.#unsharedAt, this.#unsharedAt + unshared);
+    this.keyEnd = end + unshared;
   }
 
+  /** Makes room for a key; what is taken of it by now stays. */
   #fit(length: number): void {
-    if (length <= this.#keyBytes.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(length * 2, keyBytesMin));
-    this.#keyBytes.copy(grown);
-    this.#keyBytes = grown;
+    if (length <= this.#room) return;
+    const room = Math.max(length * 2, keyBytesMin);
+    const slab = slabFor(room);
+    const at = slab.take(room);
+    this.keyBytes.copy(slab.bytes, at, this.keyAt, this.keyAt + this.#room);
+    this.keyBytes = slab.bytes;
+    this.keyWords = slab.words;
+    this.keyAt = at;
+    this.#room = room;
   }
 }
 

@@ -4,8 +4,9 @@ import type { ByteString } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import type { Disk } from "../lib/disk.ts";
 import { BlockWriter } from "./block.ts";
-import { buildFilter, prefixHash } from "./filter.ts";
+import { buildFilter, bytesHash } from "./filter.ts";
 import { Output } from "./output.ts";
+import { RowKey } from "./rowkey.ts";
 import {
   blockSeed,
   claimsToJson,
@@ -16,6 +17,7 @@ import {
   tailBytes,
 } from "./table.ts";
 import type { Schema, TableInfo } from "./tree.ts";
+import { commonBytes, type KeyView, keyText, type RowView } from "./view.ts";
 
 export interface BuilderOptions {
   readonly disk: Disk;
@@ -42,7 +44,6 @@ export class TableBuilder {
   #rows = 0;
   #deletions = 0;
   #first: ByteString = "";
-  #last: ByteString = "";
   #prefixLength = -1;
   /** A closed block is not in the index before the next key is known. */
   #hasUnindexed = false;
@@ -59,19 +60,18 @@ export class TableBuilder {
     return this.#output.bytes + this.#block.size;
   }
 
-  /** Adds a row; its key is after all before it, its value as in RowView. DiskError. */
-  add(key: ByteString, value: Buffer, start: number, end: number): void {
-    if (this.#hasUnindexed) this.#indexBlock(separator(this.#last, key));
-    const shared = this.#block.add(key, value, start, end);
-    const prefixLength = this.#options.schema.prefixLength(key);
+  /** Adds a row; its key is after all before it. DiskError. */
+  add(row: RowView): void {
+    if (this.#hasUnindexed) this.#indexBlock(separator(this.#block.last, row));
+    const shared = this.#block.add(row, row.bytes, row.start, row.end);
+    const prefixLength = this.#options.schema.prefixLength(row);
     if (shared < prefixLength || prefixLength !== this.#prefixLength) {
-      this.#prefixes.push(prefixHash(key, prefixLength));
+      this.#prefixes.push(bytesHash(row, prefixLength));
       this.#prefixLength = prefixLength;
     }
-    this.#summary.add(key);
-    if (this.#rows++ === 0) this.#first = key;
-    this.#last = key;
-    if (start < 0) this.#deletions++;
+    this.#summary.add(row);
+    if (this.#rows++ === 0) this.#first = row.key;
+    if (row.start < 0) this.#deletions++;
     if (this.#block.size >= this.#options.blockBytes) this.#closeBlock();
   }
 
@@ -82,12 +82,12 @@ export class TableBuilder {
   async finish(): Promise<TableInfo> {
     assert(this.#rows > 0, "a table has a row");
     if (this.#block.rows > 0) this.#closeBlock();
-    this.#indexBlock(this.#last);
+    this.#indexBlock(this.#block.last);
     const claims: TableClaims = {
       rows: this.#rows,
       deletions: this.#deletions,
       first: this.#first,
-      last: this.#last,
+      last: keyText(this.#block.last),
       summary: this.#summary.result(),
     };
     this.#writeParts(claims);
@@ -115,7 +115,7 @@ export class TableBuilder {
     this.#output.add(block);
   }
 
-  #indexBlock(upTo: ByteString): void {
+  #indexBlock(upTo: KeyView): void {
     this.#index.add(upTo, this.#place, 0, this.#place.length);
     this.#hasUnindexed = false;
   }
@@ -138,12 +138,14 @@ export class TableBuilder {
   }
 }
 
-/** A short key at or after `last` and before `next`, which is after `last`. */
-function separator(last: ByteString, next: ByteString): ByteString {
-  let common = 0;
-  while (common < last.length && last.charCodeAt(common) === next.charCodeAt(common)) common++;
+const cut = new RowKey();
+
+/** A short key at or after `last` and before `next`, which is after `last`; valid until the next call. */
+function separator(last: KeyView, next: KeyView): KeyView {
+  const common = commonBytes(last, next);
+  const shortest = Math.min(next.keyEnd - next.keyAt, last.keyEnd - last.keyAt);
   // What differs first makes the beginning of `next` greater than `last`.
-  return common + 1 < Math.min(next.length, last.length) ? next.slice(0, common + 1) : last;
+  return common + 1 < shortest ? cut.copy(next, common + 1) : last;
 }
 
 /** Hashes, as many as come. */

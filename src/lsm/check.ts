@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import { CorruptionError } from "../lib/corruption.ts";
 import { type Disk, readWhole } from "../lib/disk.ts";
 import { BlockCursor } from "./block.ts";
-import { filterMayHave, prefixHash } from "./filter.ts";
+import { bytesHash, filterMayHave } from "./filter.ts";
 import type { Live } from "./live.ts";
 import { encodeManifest, manifestName } from "./manifest.ts";
 import { ReadAhead } from "./readahead.ts";
@@ -155,18 +155,19 @@ function* checkRows(table: Table, schema: Schema): Generator<TableDamage | undef
   let first: ByteString | undefined;
   let last: ByteString | undefined;
   while (rows.next()) {
-    const { key } = rows;
+    const { row } = rows;
+    const { key } = row;
     if (last !== undefined && key <= last) {
       yield whole(table, `has keys that do not ascend, at row ${count}`);
     }
-    if (!filterMayHave(table.filter, prefixHash(key, schema.prefixLength(key)))) {
+    if (!filterMayHave(table.filter, bytesHash(row, schema.prefixLength(row)))) {
       yield whole(table, `has a filter that denies row ${count}`);
     }
-    summary.add(key);
+    summary.add(row);
     first ??= key;
     last = key;
     count++;
-    if (rows.start < 0) deletions++;
+    if (row.start < 0) deletions++;
     if (count % 64 === 0) yield undefined;
   }
   const found = { rows: count, deletions, first: first ?? "", last: last ?? "" };

@@ -15,15 +15,14 @@
  */
 
 import { must } from "../lib/assert.ts";
-import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Histogram } from "../lib/meter.ts";
-import type { RowView } from "./block.ts";
 import type { Live } from "./live.ts";
 import { MergeCursor } from "./merge.ts";
 import { ReadAhead } from "./readahead.ts";
 import { type Run, RunCursor } from "./run.ts";
 import type { Schema } from "./tree.ts";
+import type { RowView } from "./view.ts";
 import type { Rows, RunWriter } from "./writer.ts";
 
 /** A merge goes first when it is this much smaller than the one that runs. */
@@ -221,10 +220,6 @@ class MergedRows implements Rows {
     this.#cursor.seek("");
     this.#isDropped = schema.sieve(bottom);
     this.#isBottom = bottom;
-  }
-
-  get key(): ByteString {
-    return this.#cursor.key;
   }
 
   get row(): RowView {

@@ -13,8 +13,14 @@
  * one first; places grow on the way down.
  */
 import { type Arena, keyBytesAt } from "./arena.ts";
+import type { KeyView } from "./view.ts";
 
-const nodeNumbers = 3;
+/** Numbers of a node: the place of its bit, and what is left and right of it. Aligned for the cache. */
+const nodeNumbers = 4;
+/** Numbers of a row: where the arena has it, the row after it and the one before. */
+const rowNumbers = 4;
+const nextAt = 1;
+const previousAt = 2;
 const rowsMin = 64;
 /** In place of a row: there is none. */
 const none = -1;
@@ -25,26 +31,27 @@ export class CritBitTree {
   #nodesEnd = 0;
   /** Where the tree begins: a node, or a row. */
   #root = 0;
-  /** Where the arena has each row. Rows are numbered as they come. */
-  #places = new Uint32Array(rowsMin);
-  #next = new Int32Array(rowsMin);
-  #previous = new Int32Array(rowsMin);
-  #rows = 0;
+  /** Rows in the order they came; a row is known by where its numbers begin. */
+  #rows = new Int32Array(rowsMin * rowNumbers);
+  #rowsEnd = 0;
   #first = none;
-  /** What `#compare` found: the place of the first bit that differs, and that bit of the probe. */
+  /** What `#isAt` found: the place of the first bit that differs, and that bit of the key. */
   #differsAt = 0;
-  #probeBit = 0;
+  #keyBit = 0;
+  /** What `#descend` found: which number leads to where it ended; -1 when the root does. */
+  #from = -1;
 
   constructor(arena: Arena) {
     this.#arena = arena;
   }
 
-  get rows(): number {
-    return this.#rows;
+  /** Rows in it. */
+  get count(): number {
+    return this.#rowsEnd / rowNumbers;
   }
 
   /** Bytes that the tree takes for each row, about. */
-  static readonly rowBytes = 4 * (nodeNumbers + 3);
+  static readonly rowBytes = 4 * (nodeNumbers + rowNumbers);
 
   /** The first row; -1 when there is none. */
   get first(): number {
@@ -53,102 +60,102 @@ export class CritBitTree {
 
   /** The row after `row`; -1 when that is the last, or -1. */
   after(row: number): number {
-    return row < 0 ? none : (this.#next[row] as number);
+    return row < 0 ? none : (this.#rows[row + nextAt] as number);
   }
 
   /** Where the arena has `row`. */
   placeOf(row: number): number {
-    return this.#places[row] as number;
+    return (this.#rows[row] as number) >>> 0;
   }
 
-  /** The row with this key, which is `length` bytes from `at`; -1 when there is none. */
-  find(bytes: Buffer, at: number, length: number): number {
-    if (this.#rows === 0) return none;
-    const row = this.#nearest(bytes, at, length);
-    return this.#compare(row, bytes, at, length) ? row : none;
+  /** The row with this key; -1 when there is none. */
+  find(key: KeyView): number {
+    if (this.#rowsEnd === 0) return none;
+    const row = this.#nearest(key);
+    return this.#isAt(row, key) ? row : none;
   }
 
   /** The first row whose key is at or after this one; -1 when there is none. */
-  seek(bytes: Buffer, at: number, length: number): number {
-    if (this.#rows === 0) return none;
-    const row = this.#nearest(bytes, at, length);
-    if (this.#compare(row, bytes, at, length)) return row;
-    const { top } = this.#edge(bytes, at, length);
-    return this.#probeBit === 0 ? this.#leftmost(top) : this.after(this.#rightmost(top));
+  seek(key: KeyView): number {
+    if (this.#rowsEnd === 0) return none;
+    const row = this.#nearest(key);
+    if (this.#isAt(row, key)) return row;
+    const top = this.#descend(key);
+    return this.#keyBit === 0 ? this.#leftmost(top) : this.after(this.#rightmost(top));
   }
 
   /** Takes the row that the arena has at `place`, instead of one with the same key. */
-  add(place: number): void {
-    const bytes = this.#arena.chunkOf(place);
-    const at = this.#arena.keyAt(place);
-    const length = keyBytesAt(bytes, at);
-    if (this.#rows === 0) {
+  add(key: KeyView, place: number): void {
+    if (this.#rowsEnd === 0) {
       this.#root = ~this.#newRow(place, none, none);
       return;
     }
-    const known = this.#nearest(bytes, at, length);
-    if (this.#compare(known, bytes, at, length)) {
-      this.#places[known] = place;
+    const known = this.#nearest(key);
+    if (this.#isAt(known, key)) {
+      this.#rows[known] = place;
       return;
     }
-    const { from, top } = this.#edge(bytes, at, length);
-    const isRight = this.#probeBit === 1;
+    const top = this.#descend(key);
+    const isRight = this.#keyBit === 1;
     const neighbour = isRight ? this.#rightmost(top) : this.#leftmost(top);
     const row = isRight
-      ? this.#newRow(place, neighbour, this.#next[neighbour] as number)
-      : this.#newRow(place, this.#previous[neighbour] as number, neighbour);
+      ? this.#newRow(place, neighbour, this.#rows[neighbour + nextAt] as number)
+      : this.#newRow(place, this.#rows[neighbour + previousAt] as number, neighbour);
     const node = this.#newNode(isRight ? top : ~row, isRight ? ~row : top);
-    if (from < 0) this.#root = node;
-    else this.#nodes[from] = node;
+    if (this.#from < 0) this.#root = node;
+    else this.#nodes[this.#from] = node;
   }
 
   /** The row whose key has the same bits as this one wherever the tree looks. */
-  #nearest(bytes: Buffer, at: number, length: number): number {
+  #nearest({ keyAt, keyBytes, keyEnd }: KeyView): number {
     const nodes = this.#nodes;
     let top = this.#root;
     while (top >= 0) {
       const place = nodes[top] as number;
-      const index = place >> 4;
-      const byte = index < length ? (bytes[at + index] as number) | 256 : 0;
+      const at = keyAt + (place >> 4);
+      const byte = at < keyEnd ? (keyBytes[at] as number) | 256 : 0;
       top = nodes[top + 1 + ((byte >> (8 - (place & 15))) & 1)] as number;
     }
     return ~top;
   }
 
-  /**
-   * The highest part of the tree whose keys all agree with this one up to `#differsAt`: what it
-   * begins with, and which number says so; -1 when that is the root.
-   */
-  #edge(bytes: Buffer, at: number, length: number): { from: number; top: number } {
+  /** The highest part of the tree all of whose keys agree with this one up to `#differsAt`. */
+  #descend({ keyAt, keyBytes, keyEnd }: KeyView): number {
     const nodes = this.#nodes;
     const differsAt = this.#differsAt;
     let from = -1;
     let top = this.#root;
-    while (top >= 0 && (nodes[top] as number) < differsAt) {
+    while (top >= 0) {
       const place = nodes[top] as number;
-      const index = place >> 4;
-      const byte = index < length ? (bytes[at + index] as number) | 256 : 0;
+      if (place > differsAt) break;
+      const at = keyAt + (place >> 4);
+      const byte = at < keyEnd ? (keyBytes[at] as number) | 256 : 0;
       from = top + 1 + ((byte >> (8 - (place & 15))) & 1);
       top = nodes[from] as number;
     }
-    return { from, top };
+    this.#from = from;
+    return top;
   }
 
-  /** True when the key of `row` is this one; else notes where they differ first. */
-  #compare(row: number, bytes: Buffer, at: number, length: number): boolean {
-    const place = this.#places[row] as number;
+  /** True when `row` has this key; else notes where they differ first. */
+  #isAt(row: number, { keyAt, keyBytes, keyEnd, keyWords }: KeyView): boolean {
+    const place = this.placeOf(row);
     const others = this.#arena.chunkOf(place);
+    const words = this.#arena.wordsOf(place);
     const othersAt = this.#arena.keyAt(place);
-    const othersLength = keyBytesAt(others, othersAt);
+    const othersLength = keyBytesAt(words, othersAt);
+    const length = keyEnd - keyAt;
     const limit = Math.min(length, othersLength);
-    let index = 0;
-    while (index < limit && bytes[at + index] === others[othersAt + index]) index++;
-    if (index === length && index === othersLength) return true;
-    const byte = index < length ? (bytes[at + index] as number) | 256 : 0;
-    const other = index < othersLength ? (others[othersAt + index] as number) | 256 : 0;
+    const whole = limit & ~3;
+    let at = 0;
+    while (at < whole && words.getInt32(othersAt + at) === keyWords.getInt32(keyAt + at)) at += 4;
+    while (at < limit && others[othersAt + at] === keyBytes[keyAt + at]) at++;
+    if (at === length && at === othersLength) return true;
+    const byte = at < length ? (keyBytes[keyAt + at] as number) | 256 : 0;
+    const other = at < othersLength ? (others[othersAt + at] as number) | 256 : 0;
     const high = 31 - Math.clz32(byte ^ other);
-    this.#differsAt = index * 16 + 8 - high;
-    this.#probeBit = (byte >> high) & 1;
+    this.#differsAt = at * 16 + 8 - high;
+    this.#keyBit = (byte >> high) & 1;
     return false;
   }
 
@@ -165,37 +172,33 @@ export class CritBitTree {
   }
 
   #newRow(place: number, previous: number, next: number): number {
-    const row = this.#rows++;
-    if (row === this.#places.length) this.#growRows();
-    this.#places[row] = place;
-    this.#previous[row] = previous;
-    this.#next[row] = next;
+    const row = this.#rowsEnd;
+    this.#rowsEnd += rowNumbers;
+    if (this.#rowsEnd > this.#rows.length) this.#rows = doubled(this.#rows);
+    const rows = this.#rows;
+    rows[row] = place;
+    rows[row + nextAt] = next;
+    rows[row + previousAt] = previous;
     if (previous < 0) this.#first = row;
-    else this.#next[previous] = row;
-    if (next >= 0) this.#previous[next] = row;
+    else rows[previous + nextAt] = row;
+    if (next >= 0) rows[next + previousAt] = row;
     return row;
   }
 
   #newNode(left: number, right: number): number {
     const node = this.#nodesEnd;
     this.#nodesEnd += nodeNumbers;
-    if (this.#nodesEnd > this.#nodes.length) this.#nodes = grown(this.#nodes, Int32Array);
+    if (this.#nodesEnd > this.#nodes.length) this.#nodes = doubled(this.#nodes);
     this.#nodes[node] = this.#differsAt;
     this.#nodes[node + 1] = left;
     this.#nodes[node + 2] = right;
     return node;
   }
-
-  #growRows(): void {
-    this.#places = grown(this.#places, Uint32Array);
-    this.#next = grown(this.#next, Int32Array);
-    this.#previous = grown(this.#previous, Int32Array);
-  }
 }
 
 /** The numbers in an array twice as long. */
-function grown<T extends Int32Array | Uint32Array>(numbers: T, make: new (length: number) => T): T {
-  const longer = new make(numbers.length * 2);
+function doubled(numbers: Int32Array): Int32Array<ArrayBuffer> {
+  const longer = new Int32Array(numbers.length * 2);
   longer.set(numbers);
   return longer;
 }

@@ -1,7 +1,9 @@
 /** A scan over the tree as its readers know it: in key order, without deletions. */
 import type { ByteString } from "../lib/bytes.ts";
 import { MergeCursor, type Source } from "./merge.ts";
+import { RowKey } from "./rowkey.ts";
 import type { Cursor } from "./tree.ts";
+import { compareKeys, noRow, type RowView } from "./view.ts";
 
 /** What a cursor reads from. */
 export interface Sources {
@@ -18,54 +20,67 @@ export class TreeCursor implements Cursor {
   readonly #tree: Sources;
   readonly #from: ByteString;
   readonly #to: ByteString | undefined;
+  /** #to as bytes. */
+  readonly #end: RowKey | undefined;
   #rows: MergeCursor | undefined;
   /** The generation that #rows is of. */
   #generation = -1;
   /** Where `next` goes; undefined: to the row after this one. */
   #target: ByteString | undefined;
-  key: ByteString = "";
+  row: RowView = noRow;
+  /** Whether the range has ended, until somebody seeks. */
+  #isDone = false;
 
   /** Stands before the first row at or after `from`; ends before `to`, where there is one. */
   constructor(tree: Sources, from: ByteString, to: ByteString | undefined) {
     this.#tree = tree;
     this.#from = from;
     this.#to = to;
+    this.#end = to === undefined ? undefined : new RowKey().take(to);
     this.#target = from;
   }
 
+  get key(): ByteString {
+    return this.row.key;
+  }
+
   next(): boolean {
+    if (this.#isDone) return false;
     const rows = this.#settle();
-    const to = this.#to;
+    const end = this.#end;
     while (rows.next()) {
-      const { key } = rows;
-      if (to !== undefined && key >= to) return false;
-      if (rows.row.start < 0) continue;
-      this.key = key;
-      return true;
+      const { row } = rows;
+      this.row = row;
+      if (end !== undefined && compareKeys(row, end) >= 0) break;
+      if (row.start >= 0) return true;
     }
+    this.#isDone = true;
     return false;
   }
 
   value(): Uint8Array {
-    const { bytes, end, start } = (this.#rows as MergeCursor).row;
+    const { bytes, end, start } = this.row;
     return bytes.subarray(start, end);
   }
 
   seek(key: ByteString): void {
     this.#target = key < this.#from ? this.#from : key;
+    this.#isDone = false;
   }
 
   /** The rows, so that their next one is the one to go to. */
   #settle(): MergeCursor {
     const { generation } = this.#tree;
+    const target = this.#target;
     let rows = this.#rows;
     if (rows === undefined || generation !== this.#generation) {
+      const from = target ?? `${this.key}\0`;
       rows = new MergeCursor(this.#tree.sources(this.#from, this.#to));
-      rows.seek(this.#target ?? `${this.key}\0`);
+      rows.seek(from);
       this.#rows = rows;
       this.#generation = generation;
-    } else if (this.#target !== undefined) {
-      rows.seek(this.#target);
+    } else if (target !== undefined) {
+      rows.seek(target);
     }
     this.#target = undefined;
     return rows;

@@ -12,6 +12,7 @@
  * "maybe".
  */
 import type { ByteString } from "../lib/bytes.ts";
+import type { KeyView } from "./view.ts";
 
 const lineBytes = 64;
 const bitsPerPrefix = 10;
@@ -38,16 +39,17 @@ export function prefixHash(key: ByteString, length: number): number {
   return mixed(hash ^ scrambled(rest) ^ length);
 }
 
-/** As `prefixHash`, of the first `length` of `bytes`. */
-export function bytesHash(bytes: Buffer, length: number): number {
+/** As `prefixHash`, of the first `length` bytes of a key. */
+export function bytesHash({ keyAt, keyBytes, keyWords }: KeyView, length: number): number {
   let hash = 0;
   const whole = length & ~3;
   for (let at = 0; at < whole; at += 4) {
-    hash ^= scrambled(bytes.readInt32LE(at));
+    hash ^= scrambled(keyWords.getInt32(keyAt + at, true));
     hash = Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64;
   }
   let rest = 0;
-  for (let at = length - 1; at >= whole; at--) rest = (rest << 8) | (bytes[at] as number);
+  for (let at = length - 1; at >= whole; at--)
+    rest = (rest << 8) | (keyBytes[keyAt + at] as number);
   return mixed(hash ^ scrambled(rest) ^ length);
 }
 

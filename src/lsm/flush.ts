@@ -1,10 +1,9 @@
 /** Writes sealed memtables into tables, oldest first; each becomes the newest run. */
-import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Histogram } from "../lib/meter.ts";
-import type { RowView } from "./block.ts";
 import type { Live } from "./live.ts";
 import type { Memtable, MemtableCursor } from "./memtable.ts";
+import type { RowView } from "./view.ts";
 import type { Rows, RunWriter } from "./writer.ts";
 
 interface Sealed<P> {
@@ -94,10 +93,6 @@ class MemtableRows implements Rows {
 
   constructor(memtable: Memtable) {
     this.#cursor = memtable.cursor();
-  }
-
-  get key(): ByteString {
-    return this.#cursor.key;
   }
 
   get row(): RowView {

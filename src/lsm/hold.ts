@@ -16,7 +16,8 @@ import { Memtable } from "./memtable.ts";
 import type { RowKey } from "./rowkey.ts";
 import { Run } from "./run.ts";
 import { Table, tablePath, tableSuffix } from "./table.ts";
-import type { Cursor, Found, RowSet, Schema, TableInfo } from "./tree.ts";
+import type { Cursor, RowSet, Schema, TableInfo } from "./tree.ts";
+import type { RowView } from "./view.ts";
 
 /** About how much is put over tables that are only read, in bytes. */
 const overlayBytes = 2 ** 24;
@@ -160,7 +161,7 @@ export class HeldRows implements RowSet, Layers {
     return this.#lookup.get(key);
   }
 
-  first(from: ByteString, prefixLength: number): Found | undefined {
+  first(from: ByteString, prefixLength: number): RowView | undefined {
     return this.#lookup.first(from, prefixLength);
   }
 

@@ -3,7 +3,6 @@
  * one key the newest counts.
  */
 import type { ByteString } from "../lib/bytes.ts";
-import type { RowView } from "./block.ts";
 import type { BlockCache } from "./cache.ts";
 import { type Sources, TreeCursor } from "./cursor.ts";
 import { prefixHash } from "./filter.ts";
@@ -11,7 +10,8 @@ import type { Memtable } from "./memtable.ts";
 import type { Source } from "./merge.ts";
 import { RowKey } from "./rowkey.ts";
 import { Run, RunCursor } from "./run.ts";
-import type { Cursor, Found, Schema } from "./tree.ts";
+import type { Cursor, Schema } from "./tree.ts";
+import { beginsWith, type RowView } from "./view.ts";
 
 /** Where rows are, newest first. */
 export interface Layers {
@@ -44,7 +44,7 @@ export class Lookup implements Sources {
 
   /** As RowSet.get. */
   get(key: ByteString): Uint8Array | undefined {
-    const hash = prefixHash(key, this.#schema.prefixLength(key));
+    const { hash } = this.rowKey(key);
     const { memtables, runs } = this.#layers;
     for (const memtable of memtables) {
       const value = memtable.mayHave(hash) ? memtable.get(key) : undefined;
@@ -52,27 +52,22 @@ export class Lookup implements Sources {
     }
     const finder = this.#finder;
     for (const run of runs) {
-      if (!finder.find(run, key, key.length, hash) || finder.keyFrom(key.length) !== "") continue;
-      return finder.start < 0 ? undefined : finder.bytes.subarray(finder.start, finder.end);
+      if (!finder.find(run, key, key.length, hash)) continue;
+      const { bytes, end, keyAt, keyEnd, start } = finder.row;
+      if (keyEnd - keyAt === key.length) return start < 0 ? undefined : bytes.subarray(start, end);
     }
     return undefined;
   }
 
   /** As RowSet.first. */
-  first(from: ByteString, prefixLength: number): Found | undefined {
+  first(from: ByteString, prefixLength: number): RowView | undefined {
     const hash = prefixHash(from, prefixLength);
     const found =
       this.#firstInMemory(from, prefixLength, hash) ?? this.#firstInRuns(from, prefixLength, hash);
-    if (found === undefined) return undefined;
-    const { bytes, end, start } = found;
-    if (start >= 0) {
-      return { suffix: found.keyFrom(prefixLength), value: bytes.subarray(start, end) };
-    }
+    if (found === undefined || found.start >= 0) return found;
     // It hides a row, and which one comes next only all sources together can tell.
     const rows = this.scan(from);
-    return rows.next() && rows.key.startsWith(from.slice(0, prefixLength))
-      ? { suffix: rows.key.slice(prefixLength), value: rows.value() }
-      : undefined;
+    return rows.next() && beginsWith(rows.row, from, prefixLength) ? rows.row : undefined;
   }
 
   /** As RowSet.scan. */
@@ -92,14 +87,15 @@ export class Lookup implements Sources {
 
   /** `key` in bytes, valid until the next call. */
   rowKey(key: ByteString): RowKey {
-    return this.#rowKey.take(key, this.#schema.prefixLength(key));
+    const rowKey = this.#rowKey.take(key);
+    return rowKey.endPrefixAt(this.#schema.prefixLength(rowKey));
   }
 
   #firstInMemory(from: ByteString, length: number, hash: number): RowView | undefined {
     for (const memtable of this.#layers.memtables) {
       if (!memtable.mayHave(hash)) continue;
       const rows = memtable.cursor();
-      if (rows.seek(from) && rows.key.startsWith(from.slice(0, length))) return rows;
+      if (rows.seek(from) && beginsWith(rows, from, length)) return rows;
     }
     return undefined;
   }
@@ -107,7 +103,7 @@ export class Lookup implements Sources {
   #firstInRuns(from: ByteString, length: number, hash: number): RowView | undefined {
     const finder = this.#finder;
     for (const run of this.#layers.runs) {
-      if (finder.find(run, from, length, hash)) return finder;
+      if (finder.find(run, from, length, hash)) return finder.row;
     }
     return undefined;
   }

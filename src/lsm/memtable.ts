@@ -6,11 +6,12 @@
  * Most lookups are for keys that are not here, and a search would cost them a dozen looks at memory
  * that no cache holds. So of each row's prefix one bit is noted, chosen by its hash.
  */
-import { type ByteString, putBytes } from "../lib/bytes.ts";
+import type { ByteString } from "../lib/bytes.ts";
 import { Arena, keyBytesAt, valueAt, valueEnd } from "./arena.ts";
-import type { RowView } from "./block.ts";
 import { CritBitTree } from "./critbit.ts";
-import type { RowKey } from "./rowkey.ts";
+import type { Source } from "./merge.ts";
+import { RowKey } from "./rowkey.ts";
+import { keyText, noRow, type RowView } from "./view.ts";
 
 /** Bits noted for prefixes: one for so many bytes that are expected. */
 const bytesPerBit = 16;
@@ -30,23 +31,23 @@ export class Memtable {
 
   /** Rows, deletions included. */
   get rows(): number {
-    return this.#order.rows;
+    return this.#order.count;
   }
 
   /** Bytes it takes in memory, about. */
   get bytes(): number {
-    return this.#arena.bytes + this.#order.rows * CritBitTree.rowBytes;
+    return this.#arena.bytes + this.#order.count * CritBitTree.rowBytes;
   }
 
   /** Sets the row of `key` to `head` followed by `tail`; all three are copied. */
   put(key: RowKey, head: Uint8Array, tail: Uint8Array | undefined): void {
     this.#note(key.hash);
-    this.#order.add(this.#arena.add(key, head, tail));
+    this.#order.add(key, this.#arena.add(key, head, tail));
   }
 
   delete(key: RowKey): void {
     this.#note(key.hash);
-    this.#order.add(this.#arena.add(key, undefined, undefined));
+    this.#order.add(key, this.#arena.add(key, undefined, undefined));
   }
 
   /** False when no row here has a prefix with this hash. */
@@ -56,13 +57,14 @@ export class Memtable {
 
   /** The row's value, null for a deletion, undefined for a key it says nothing about. */
   get(key: ByteString): Buffer | null | undefined {
-    const row = this.#order.find(probeOf(key), 0, key.length);
+    const row = this.#order.find(probe.take(key));
     if (row < 0) return undefined;
     const place = this.#order.placeOf(row);
-    const chunk = this.#arena.chunkOf(place);
+    const words = this.#arena.wordsOf(place);
     const keyEnd = this.#arena.keyAt(place) + key.length;
-    const start = valueAt(chunk, keyEnd);
-    return start < 0 ? null : chunk.subarray(start, valueEnd(chunk, keyEnd));
+    const start = valueAt(words, keyEnd);
+    if (start < 0) return null;
+    return this.#arena.chunkOf(place).subarray(start, valueEnd(words, keyEnd));
   }
 
   /** A cursor before the first row. */
@@ -81,19 +83,19 @@ export class Memtable {
 }
 
 /** Walks a memtable's rows; those that are added behind it meanwhile are met. */
-export class MemtableCursor implements RowView {
+export class MemtableCursor implements Source, RowView {
   readonly #order: CritBitTree;
   readonly #arena: Arena;
   /** Undefined before the first; -1 after the last. */
   #row: number | undefined;
-  /** Where the key is in `bytes`. */
-  #keyAt = 0;
-  #keyEnd = 0;
-  /** The key, once somebody has asked for it. */
-  #key: ByteString | undefined;
-  bytes: Buffer = nothing;
+  keyBytes: Buffer = noRow.keyBytes;
+  keyWords: DataView = noRow.keyWords;
+  keyAt = 0;
+  keyEnd = 0;
+  bytes: Buffer = noRow.bytes;
   start = -1;
   end = 0;
+  readonly row: RowView = this;
 
   constructor(order: CritBitTree, arena: Arena) {
     this.#order = order;
@@ -101,12 +103,7 @@ export class MemtableCursor implements RowView {
   }
 
   get key(): ByteString {
-    this.#key ??= this.bytes.toString("latin1", this.#keyAt, this.#keyEnd);
-    return this.#key;
-  }
-
-  keyFrom(from: number): ByteString {
-    return this.bytes.toString("latin1", this.#keyAt + from, this.#keyEnd);
+    return keyText(this);
   }
 
   /** Moves to the next row; false after the last. */
@@ -116,7 +113,7 @@ export class MemtableCursor implements RowView {
 
   /** Moves to the first row at or after `target`; false when there is none. */
   seek(target: ByteString): boolean {
-    return this.#settle(this.#order.seek(probeOf(target), 0, target.length));
+    return this.#settle(this.#order.seek(probe.take(target)));
   }
 
   #settle(row: number): boolean {
@@ -124,25 +121,19 @@ export class MemtableCursor implements RowView {
     if (row < 0) return false;
     const place = this.#order.placeOf(row);
     const chunk = this.#arena.chunkOf(place);
+    const words = this.#arena.wordsOf(place);
     const keyAt = this.#arena.keyAt(place);
-    const keyEnd = keyAt + keyBytesAt(chunk, keyAt);
+    const keyEnd = keyAt + keyBytesAt(words, keyAt);
     this.bytes = chunk;
-    this.#keyAt = keyAt;
-    this.#keyEnd = keyEnd;
-    this.#key = undefined;
-    this.start = valueAt(chunk, keyEnd);
-    this.end = valueEnd(chunk, keyEnd);
+    this.keyBytes = chunk;
+    this.keyWords = words;
+    this.keyAt = keyAt;
+    this.keyEnd = keyEnd;
+    this.start = valueAt(words, keyEnd);
+    this.end = valueEnd(words, keyEnd);
     return true;
   }
 }
 
-const nothing = Buffer.alloc(0);
-
-let probe = Buffer.alloc(1024);
-
-/** The bytes of a key that is looked for, valid until the next call. */
-function probeOf(key: ByteString): Buffer {
-  if (key.length > probe.length) probe = Buffer.alloc(key.length);
-  putBytes(probe, key, 0);
-  return probe;
-}
+/** A key that is looked for. */
+const probe = new RowKey();

@@ -1,10 +1,12 @@
 /** Several sorted sources read as one: in key order, of each key only the newest row. */
-import { assert } from "../lib/assert.ts";
 import type { ByteString } from "../lib/bytes.ts";
-import type { RowView } from "./block.ts";
+import { RowKey } from "./rowkey.ts";
+import { compareKeys, noRow, type RowView } from "./view.ts";
 
 /** Rows in ascending key order. */
-export interface Source extends RowView {
+export interface Source {
+  /** The row it stands on: the same object wherever that is. */
+  readonly row: RowView;
   /** Moves to the next row; false after the last. */
   next(): boolean;
   /** Moves to the first row at or after `target`; false when there is none. */
@@ -14,44 +16,44 @@ export interface Source extends RowView {
 export class MergeCursor {
   /** Newest first: of rows with the same key, that of the earlier source counts. */
   readonly #sources: readonly Source[];
-  /** The keys that the sources stand on; undefined for those at their end. */
-  readonly #keys: (ByteString | undefined)[] = [];
+  /** What the sources stand on. */
+  readonly #rows: readonly RowView[];
+  /** Whether each source stands on a row. */
+  readonly #stands: boolean[];
   /**
    * Ordinals of the sources that stand on a row, the one to take from first. Kept sorted by
    * insertion: one source often has the next row too, and then one comparison is enough.
    */
   readonly #order: number[] = [];
-  #current: Source | undefined;
+  readonly #target = new RowKey();
+  /** Whether some of them stood on the same key since the last seek. */
+  #hasOlder = false;
   /** False when the first of the order has not been taken from yet. */
   #isTaken = false;
-
-  key: ByteString = "";
+  /** The row it stands on, deletions included. */
+  row: RowView = noRow;
 
   /** Stands nowhere: seek first. */
   constructor(sources: readonly Source[]) {
     this.#sources = sources;
-  }
-
-  /** The row it stands on, deletions included. */
-  get row(): RowView {
-    assert(this.#current !== undefined, "a cursor stands on a row");
-    return this.#current;
+    this.#rows = sources.map(({ row }) => row);
+    this.#stands = sources.map(() => false);
   }
 
   /** Makes `next` go to the first row at or after `target`. */
   seek(target: ByteString): void {
-    const sources = this.#sources;
-    const keys = this.#keys;
+    const bound = this.#target.take(target);
     // Going forward, a source that stands at or after target, or at its end, stays there.
-    const isForward = this.#isTaken && target > this.key;
+    const isForward = this.#isTaken && compareKeys(bound, this.row) > 0;
+    const stands = this.#stands;
     this.#order.length = 0;
-    for (let at = 0; at < sources.length; at++) {
-      const source = sources[at] as Source;
-      const key = keys[at];
-      if (!isForward || (key !== undefined && key < target)) {
-        keys[at] = source.seek(target) ? source.key : undefined;
+    this.#hasOlder = false;
+    for (let at = 0; at < this.#sources.length; at++) {
+      const row = this.#rows[at] as RowView;
+      if (!isForward || (stands[at] && compareKeys(row, bound) < 0)) {
+        stands[at] = (this.#sources[at] as Source).seek(target);
       }
-      if (keys[at] === undefined) continue;
+      if (!stands[at]) continue;
       this.#order.unshift(at);
       this.#sink();
     }
@@ -61,30 +63,36 @@ export class MergeCursor {
   /** Moves to the next key; false after the last. */
   next(): boolean {
     const order = this.#order;
-    const keys = this.#keys;
     if (this.#isTaken) {
       // Whoever else stands on this key has an older row of it.
-      const { key } = this;
-      do this.#advance();
-      while (order.length > 0 && keys[order[0] as number] === key);
+      if (this.#hasOlder) this.#passOlder();
+      this.#advance();
     }
     const top = order[0];
     this.#isTaken = top !== undefined;
-    if (top === undefined) return false;
-    this.#current = this.#sources[top] as Source;
-    this.key = keys[top] as ByteString;
-    return true;
+    if (top !== undefined) this.row = this.#rows[top] as RowView;
+    return this.#isTaken;
   }
 
-  /** Moves the first source to its next row. */
+  /** Moves the others that stand on the key of the first. */
+  #passOlder(): void {
+    const order = this.#order;
+    const first = order.shift() as number;
+    const row = this.#rows[first] as RowView;
+    while (order.length > 0) {
+      if (compareKeys(row, this.#rows[order[0] as number] as RowView) !== 0) break;
+      this.#advance();
+    }
+    order.unshift(first);
+  }
+
+  /** Moves the first of the order to its next row, and to its place among the others. */
   #advance(): void {
     const top = this.#order[0] as number;
-    const source = this.#sources[top] as Source;
-    if (source.next()) {
-      this.#keys[top] = source.key;
+    if ((this.#sources[top] as Source).next()) {
       this.#sink();
     } else {
-      this.#keys[top] = undefined;
+      this.#stands[top] = false;
       this.#order.shift();
     }
   }
@@ -92,14 +100,16 @@ export class MergeCursor {
   /** Moves the first of the order to its place among the others. */
   #sink(): void {
     const order = this.#order;
-    const keys = this.#keys;
+    if (order.length === 1) return;
+    const rows = this.#rows;
     const top = order[0] as number;
-    const key = keys[top] as ByteString;
+    const row = rows[top] as RowView;
     let at = 0;
     for (; at + 1 < order.length; at++) {
       const other = order[at + 1] as number;
-      const otherKey = keys[other] as ByteString;
-      if (key < otherKey || (key === otherKey && top < other)) break;
+      const ordering = compareKeys(row, rows[other] as RowView);
+      if (ordering === 0) this.#hasOlder = true;
+      if (ordering < 0 || (ordering === 0 && top < other)) break;
       order[at] = other;
     }
     order[at] = top;

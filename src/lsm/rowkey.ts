@@ -1,54 +1,66 @@
 /**
- * The key of a row that is put, as bytes. One is used for row after row: whoever makes a row's key
+ * A key that is being made, as bytes. One is used for key after key: whoever makes a row's key
  * writes it, whoever keeps it copies it, and nothing is allocated in between.
  */
 import { type ByteString, putBytes } from "../lib/bytes.ts";
 import { bytesHash } from "./filter.ts";
+import { type KeyView, slabFor } from "./view.ts";
 
 const bytesMin = 256;
 const high = 2 ** 32;
 
-export class RowKey {
-  #bytes = Buffer.allocUnsafeSlow(bytesMin);
-  #length = 0;
+export class RowKey implements KeyView {
+  keyBytes: Buffer;
+  keyWords: DataView;
+  keyAt: number;
+  keyEnd: number;
+  #room: number;
   #prefixLength = 0;
 
-  /** The key's bytes, of which there are `length`. */
-  get bytes(): Buffer {
-    return this.#bytes;
-  }
-
-  get length(): number {
-    return this.#length;
+  constructor() {
+    const slab = slabFor(bytesMin);
+    this.keyBytes = slab.bytes;
+    this.keyWords = slab.words;
+    this.keyAt = slab.take(bytesMin);
+    this.keyEnd = this.keyAt;
+    this.#room = bytesMin;
   }
 
   /** The hash of its prefix, as `prefixHash` has it. */
   get hash(): number {
-    return bytesHash(this.#bytes, this.#prefixLength);
+    return bytesHash(this, this.#prefixLength);
   }
 
   /** Begins a new key, of `length` bytes at most. */
   begin(length: number): void {
-    if (length > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(length);
-    this.#length = 0;
+    if (length > this.#room) {
+      const room = length * 2;
+      const slab = slabFor(room);
+      this.keyBytes = slab.bytes;
+      this.keyWords = slab.words;
+      this.keyAt = slab.take(room);
+      this.#room = room;
+    }
+    this.keyEnd = this.keyAt;
   }
 
   /** The prefix that lookups go by (Schema.prefixLength) ends here. */
   endPrefix(): void {
-    this.#prefixLength = this.#length;
+    this.#prefixLength = this.keyEnd - this.keyAt;
   }
 
   text(text: ByteString): void {
-    this.#length = putBytes(this.#bytes, text, this.#length);
+    this.keyEnd = putBytes(this.keyBytes, text, this.keyEnd);
   }
 
   u8(value: number): void {
-    this.#bytes[this.#length++] = value;
+    this.keyBytes[this.keyEnd++] = value;
   }
 
   /** As orderedU32. */
   u32(value: number): void {
-    this.#length = this.#bytes.writeUInt32BE(value, this.#length);
+    this.keyWords.setUint32(this.keyEnd, value);
+    this.keyEnd += 4;
   }
 
   /** As orderedU64. */
@@ -58,11 +70,28 @@ export class RowKey {
     this.u32(value - upper * high);
   }
 
-  /** Makes it `key`, whose prefix has that length. */
-  take(key: ByteString, prefixLength: number): this {
-    this.begin(key.length);
-    this.text(key);
-    this.#prefixLength = prefixLength;
+  /** Makes it `text`; its prefix is to be told with `endPrefixAt`. */
+  take(text: ByteString): this {
+    this.begin(text.length);
+    this.text(text);
+    return this;
+  }
+
+  /** Makes it the first `length` bytes of `key`. */
+  copy(key: KeyView, length: number): this {
+    this.begin(length);
+    key.keyBytes.copy(this.keyBytes, this.keyAt, key.keyAt, key.keyAt + length);
+    this.keyEnd = this.keyAt + length;
+    return this;
+  }
+
+  get length(): number {
+    return this.keyEnd - this.keyAt;
+  }
+
+  /** Its prefix is the first `length` bytes. */
+  endPrefixAt(length: number): this {
+    this.#prefixLength = length;
     return this;
   }
 }

@@ -7,6 +7,7 @@ import { BlockCursor } from "./block.ts";
 import { filterMayHave } from "./filter.ts";
 import type { Source } from "./merge.ts";
 import type { BlockReader, Table } from "./table.ts";
+import { beginsWith } from "./view.ts";
 
 export class Run {
   readonly tables: readonly Table[];
@@ -45,9 +46,9 @@ export class Run {
 export class RunCursor implements Source {
   readonly #reader: BlockReader;
   readonly #index = new BlockCursor();
-  readonly #rows = new BlockCursor();
+  readonly row = new BlockCursor();
   #run: Run;
-  /** Ordinal of the table that #index and #rows are of; -1 before the first. */
+  /** Ordinal of the table that #index and row are of; -1 before the first. */
   #at = -1;
 
   /** Stands before the first row. */
@@ -56,28 +57,8 @@ export class RunCursor implements Source {
     this.#run = run;
   }
 
-  get key(): ByteString {
-    return this.#rows.key;
-  }
-
-  keyFrom(from: number): ByteString {
-    return this.#rows.keyFrom(from);
-  }
-
-  get bytes(): Buffer {
-    return this.#rows.bytes;
-  }
-
-  get start(): number {
-    return this.#rows.start;
-  }
-
-  get end(): number {
-    return this.#rows.end;
-  }
-
   next(): boolean {
-    if (this.#at >= 0 && this.#rows.next()) return true;
+    if (this.#at >= 0 && this.row.next()) return true;
     while (this.#at < 0 || !this.#index.next()) {
       const table = this.#run.tables[this.#at + 1];
       if (table === undefined) return false;
@@ -85,14 +66,16 @@ export class RunCursor implements Source {
       this.#index.open(table.index);
     }
     this.#openBlock();
-    return this.#rows.next();
+    return this.row.next();
   }
 
   seek(target: ByteString): boolean {
     const at = this.#run.tableAt(target);
     const table = this.#run.tables[at];
     if (table === undefined || !this.#openBlockOf(table, at, target)) return false;
-    return this.#rows.seek(target) || this.next();
+    if (!this.row.seek(target)) return this.next();
+    this.row.takeKey();
+    return true;
   }
 
   /**
@@ -105,8 +88,12 @@ export class RunCursor implements Source {
     if (table === undefined || !filterMayHave(table.filter, hash)) return false;
     this.#run = run;
     if (!this.#openBlockOf(table, at, target)) return false;
-    if (this.#rows.seek(target)) return this.#rows.matched >= length;
-    return this.next() && this.key.startsWith(target.slice(0, length));
+    if (this.row.seek(target)) {
+      if (this.row.matched < length) return false;
+      this.row.takeKey();
+      return true;
+    }
+    return this.next() && beginsWith(this.row, target, length);
   }
 
   /** Opens the block that has the first row at or after `target`, or ends right before it. */
@@ -127,6 +114,6 @@ export class RunCursor implements Source {
       bytes.readUInt32LE(start),
       bytes.readUInt32LE(start + 4),
     );
-    this.#rows.open(block);
+    this.row.open(block);
   }
 }

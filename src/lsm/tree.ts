@@ -17,7 +17,6 @@ import type { Logger } from "../lib/logger.ts";
 import type { Histogram } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
 import { Task } from "../lib/task.ts";
-import type { RowView } from "./block.ts";
 import { BlockCache } from "./cache.ts";
 import { checkLive } from "./check.ts";
 import { Compactor } from "./compaction.ts";
@@ -30,6 +29,7 @@ import { Memtable } from "./memtable.ts";
 import type { RowKey } from "./rowkey.ts";
 import type { Run } from "./run.ts";
 import { readSliced, type Table, type TableClaims, tablePath } from "./table.ts";
+import type { KeyView, RowView } from "./view.ts";
 import { RunWriter } from "./writer.ts";
 
 export interface TreeLimits {
@@ -74,7 +74,7 @@ export interface TreeOptions<P> {
 /** What the owner of the rows tells the tree about them. */
 export interface Schema {
   /** How much of `key` is the prefix that lookups go by; filters hold its hash. At most its length. */
-  prefixLength(key: ByteString): number;
+  prefixLength(key: KeyView): number;
   /** A fresh summary of one table; see Summary. */
   summary(): Summary;
   /**
@@ -93,7 +93,7 @@ export interface Schema {
 /** Collects what a table says about its rows. */
 export interface Summary {
   /** Takes the key of each row, deletions included, in key order. */
-  add(key: ByteString): void;
+  add(key: KeyView): void;
   /** What goes into the table's footer. */
   result(): Readonly<Record<string, number>>;
 }
@@ -117,16 +117,19 @@ export interface RowSet {
   /**
    * The first row at or after `from` that begins with the prefix of `from` of this length, which
    * must be the one the schema cuts from such rows. The newest source that has one is believed: of
-   * the rows of one prefix, those put later must sort earlier. CorruptionError.
+   * the rows of one prefix, those put later must sort earlier. Valid until the next call.
+   * CorruptionError.
    */
-  first(from: ByteString, prefixLength: number): Found | undefined;
+  first(from: ByteString, prefixLength: number): RowView | undefined;
   /** The rows from `from` up to but not including `to`, in key order. */
   scan(from: ByteString, to?: ByteString): Cursor;
 }
 
 export interface Cursor {
-  /** Moves to the next row; false at the end of the range. */
+  /** Moves to the next row; false at the end of the range, where it stays until it seeks. */
   next(): boolean;
+  /** The row it stands on; valid until it moves. */
+  readonly row: RowView;
   /** The key it stands on. */
   readonly key: ByteString;
   /** The value it stands on: a view that nobody changes. */
@@ -143,13 +146,6 @@ const runShareMin = 1 / 16;
 /** A table under way is written in pieces of this size, or of this part of a small memtable. */
 const chunkBytesMax = 2 ** 18;
 const chunkShare = 1 / 8;
-
-/** A row found by the prefix of its key. */
-export interface Found {
-  /** What follows the prefix. */
-  readonly suffix: ByteString;
-  readonly value: Uint8Array;
-}
 
 /** The tables of one moment, whose files stay until it is released. */
 export interface Capture<P> {
@@ -278,7 +274,7 @@ export class Tree<P> implements RowSet, Layers {
     return this.#lookup.get(key);
   }
 
-  first(from: ByteString, prefixLength: number): Found | undefined {
+  first(from: ByteString, prefixLength: number): RowView | undefined {
     return this.#lookup.first(from, prefixLength);
   }
 

@@ -1,13 +1,12 @@
 /** Writes the rows of a flush or a merge into the tables of one run, in slices. */
-import type { ByteString } from "../lib/bytes.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Disk, removeIfThere, temporarySuffix } from "../lib/disk.ts";
 import type { Random } from "../lib/random.ts";
-import type { RowView } from "./block.ts";
 import { TableBuilder } from "./builder.ts";
 import { Slice } from "./slice.ts";
 import { tablePath } from "./table.ts";
 import type { Schema, TableInfo } from "./tree.ts";
+import type { RowView } from "./view.ts";
 
 /** Rows looked at, or bytes written, before the clock is asked again. */
 const checkRows = 32;
@@ -19,7 +18,6 @@ export interface Rows {
   next(): boolean;
   /** Whether the row it stands on goes into the tables. Asked once for each row. */
   isKept(): boolean;
-  readonly key: ByteString;
   readonly row: RowView;
 }
 
@@ -125,8 +123,7 @@ class Draft {
       if (!rows.next()) return false;
       if (!rows.isKept()) continue;
       this.#builder ??= this.#start();
-      const { bytes, end, start } = rows.row;
-      this.#builder.add(rows.key, bytes, start, end);
+      this.#builder.add(rows.row);
       if (this.#builder.bytes >= bytesEnd || this.isFull) break;
     }
     return true;

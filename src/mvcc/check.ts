@@ -10,12 +10,11 @@ import {
   afterHistory,
   dataBounds,
   dataKey,
-  dataPrefixLength,
   dataRevision,
   dataSub,
   historyKey,
   historyPosition,
-  keyOfPrefix,
+  keyOf,
 } from "./keys.ts";
 import type { Store } from "./store.ts";
 import { decodeVersion, encodeHead, isTombstone, tombstone } from "./version.ts";
@@ -55,21 +54,21 @@ type Claim = (holds: boolean, what: () => string) => void;
 function checkData(store: Store, tree: RowSet, claim: Claim): void {
   const { from, to } = dataBounds({ key: "", end: "\0" });
   const rows = tree.scan(from, to);
-  let prefix: ByteString | undefined;
+  let last: ByteString | undefined;
   let newer: KeyValue | undefined;
   while (rows.next()) {
-    const row = rows.key;
+    const { row } = rows;
     const revision = dataRevision(row);
-    const own = row.slice(0, dataPrefixLength(row));
-    const key = keyOfPrefix(own);
+    const sub = dataSub(row);
+    const key = keyOf(row);
     const named = () => `${JSON.stringify(key)} at revision ${revision}`;
     claim(revision <= store.revision, () => `${named()} is newer than the store`);
     claim(
-      revision < store.floor || tree.get(historyKey(revision, dataSub(row))) !== undefined,
+      revision < store.floor || tree.get(historyKey(revision, sub)) !== undefined,
       () => `${named()} has no history row`,
     );
-    if (own !== prefix) newer = undefined;
-    prefix = own;
+    if (key !== last) newer = undefined;
+    last = key;
     if (isTombstone(rows.value())) {
       claim(
         newer === undefined || newer.version === 1,
@@ -94,7 +93,7 @@ function checkHistory(store: Store, tree: RowSet, claim: Claim): void {
   const rows = tree.scan(historyKey(0, 0), afterHistory);
   let last = { revision: 0, sub: -1 };
   while (rows.next()) {
-    const at = historyPosition(rows.key);
+    const at = historyPosition(rows.row);
     const key = Buffer.from(rows.value()).toString("latin1");
     claim(at.revision <= store.revision, () => `history at ${at.revision} is newer than the store`);
     claim(

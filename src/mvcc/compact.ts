@@ -8,9 +8,9 @@
  * A tombstone below the floor may only go with everything it hides: in a merge below which nothing
  * older lies. One at the floor itself stays, because a watch from the floor still tells of it.
  */
-import type { ByteString } from "../lib/bytes.ts";
-import type { RowView } from "../lsm/block.ts";
+import { RowKey } from "../lsm/rowkey.ts";
 import type { TableInfo } from "../lsm/tree.ts";
+import { commonBytes, type KeyView, type RowView } from "../lsm/view.ts";
 import {
   dataPrefixLength,
   dataRevision,
@@ -26,17 +26,18 @@ import { isTombstone } from "./version.ts";
  */
 export function sieve(floor: number, bottom: boolean): (row: RowView) => boolean {
   // The prefix whose newest version at or below the floor has been seen.
-  let settled: ByteString | undefined;
-  return ({ bytes, key, start }) => {
-    if (isDataKey(key)) {
-      const revision = dataRevision(key);
+  const settled = new RowKey();
+  return (row) => {
+    if (isDataKey(row)) {
+      const revision = dataRevision(row);
       if (revision > floor) return false;
-      const covered = settled !== undefined && key.startsWith(settled);
-      settled = key.slice(0, dataPrefixLength(key));
+      const length = dataPrefixLength(row);
+      const covered = settled.length === length && commonBytes(settled, row) === length;
+      settled.copy(row, length);
       if (revision === floor) return false;
-      return covered || (bottom && isTombstone(bytes, start));
+      return covered || (bottom && isTombstone(row.bytes, row.start));
     }
-    return isHistoryKey(key) && historyPosition(key).revision < floor;
+    return isHistoryKey(row) && historyPosition(row).revision < floor;
   };
 }
 
@@ -46,7 +47,7 @@ export function summary() {
   let historyFirst = 0;
   let historyLast = 0;
   return {
-    add(row: ByteString): void {
+    add(row: KeyView): void {
       if (!isHistoryKey(row)) return;
       const { revision } = historyPosition(row);
       if (historyRows++ === 0) historyFirst = revision;

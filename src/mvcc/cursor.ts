@@ -1,6 +1,8 @@
 /** Walks the live keys of a range, in key order, as they were at one revision. */
 import type { ByteString } from "../lib/bytes.ts";
+import { RowKey } from "../lsm/rowkey.ts";
 import type { Cursor, RowSet } from "../lsm/tree.ts";
+import { commonBytes, keyText } from "../lsm/view.ts";
 import type { KeyValue } from "../model/event.ts";
 import type { KeyRange } from "../model/range.ts";
 import type { Revision } from "../model/revision.ts";
@@ -10,7 +12,7 @@ import {
   dataPrefixLength,
   dataRevision,
   dataSeek,
-  keyOfPrefix,
+  keyOf,
 } from "./keys.ts";
 import { decodeVersion, isTombstone } from "./version.ts";
 
@@ -31,12 +33,11 @@ const stepsMax = 8;
 export class TreeCursor implements LiveCursor {
   readonly #rows: Cursor;
   readonly #revision: number;
-  /** The prefix of the key whose version at #revision is already known. */
-  #prefix: ByteString | undefined;
+  /** What the rows of the key begin with whose version at #revision is known; empty: of none. */
+  readonly #prefix = new RowKey();
   #modRevision = 0 as Revision;
   #steps = 0;
 
-  /** From the key range's start, or from right after the key `after`. */
   constructor(tree: RowSet, range: KeyRange, revision: number) {
     const { from, to } = dataBounds(range);
     this.#rows = tree.scan(from, to);
@@ -45,22 +46,24 @@ export class TreeCursor implements LiveCursor {
 
   next(): boolean {
     const rows = this.#rows;
+    const prefix = this.#prefix;
     while (rows.next()) {
-      const row = rows.key;
-      if (this.#prefix !== undefined && row.startsWith(this.#prefix)) {
-        if (++this.#steps > stepsMax) this.#skip(afterPrefix(this.#prefix));
+      const { row } = rows;
+      const length = dataPrefixLength(row);
+      if (prefix.length === length && commonBytes(prefix, row) === length) {
+        if (++this.#steps > stepsMax) this.#skip(afterPrefix(keyText(prefix)));
         continue;
       }
       const revision = dataRevision(row);
       if (revision > this.#revision) {
         if (++this.#steps > stepsMax) {
-          this.#skip(dataSeek(row.slice(0, dataPrefixLength(row)), this.#revision));
+          this.#skip(dataSeek(keyText(row).slice(0, length), this.#revision));
         }
         continue;
       }
-      this.#prefix = row.slice(0, dataPrefixLength(row));
+      prefix.copy(row, length);
       this.#steps = 0;
-      if (isTombstone(rows.value())) continue;
+      if (isTombstone(row.bytes, row.start)) continue;
       this.#modRevision = revision;
       return true;
     }
@@ -68,11 +71,12 @@ export class TreeCursor implements LiveCursor {
   }
 
   get key(): ByteString {
-    return keyOfPrefix(this.#prefix ?? "");
+    return keyOf(this.#rows.row);
   }
 
   pair(): KeyValue {
-    return decodeVersion(this.key, this.#modRevision, this.#rows.value());
+    const { bytes, end, start } = this.#rows.row;
+    return decodeVersion(this.key, this.#modRevision, bytes, start, end);
   }
 
   #skip(to: ByteString): void {

@@ -14,8 +14,10 @@
  *
  * It begins small and grows up to a bound.
  */
-import { type ByteString, putBytes } from "../lib/bytes.ts";
+import type { ByteString } from "../lib/bytes.ts";
 import { bytesHash } from "../lsm/filter.ts";
+import { RowKey } from "../lsm/rowkey.ts";
+import { wordsOf } from "../lsm/view.ts";
 import type { LeaseId, Revision } from "../model/revision.ts";
 import type { VersionHead } from "./version.ts";
 
@@ -34,8 +36,9 @@ const keyAt = 40;
 
 export class Heads {
   readonly #ringBytesMax: number;
-  readonly #probe = Buffer.alloc(keyBytesMax);
+  readonly #probe = new RowKey();
   #ring = Buffer.allocUnsafeSlow(ringBytesMin);
+  #words = wordsOf(this.#ring);
   #slots = new Float64Array(ringBytesMin / bytesPerSlot);
   /** Bytes written so far, where the next record begins; a slot with 0 is empty. */
   #end = 8;
@@ -50,14 +53,14 @@ export class Heads {
     if (key.length > keyBytesMax) return undefined;
     const at = this.#find(this.#hashOf(key), key.length);
     if (at < 0) return undefined;
-    const ring = this.#ring;
-    const createRevision = ring.readDoubleLE(at + createAt) as Revision;
+    const words = this.#words;
+    const createRevision = words.getFloat64(at + createAt) as Revision;
     if (createRevision === 0) return null;
     return {
       createRevision,
-      modRevision: ring.readDoubleLE(at + modAt) as Revision,
-      version: ring.readDoubleLE(at + versionAt),
-      lease: leaseIn(ring, at + leaseAt),
+      modRevision: words.getFloat64(at + modAt) as Revision,
+      version: words.getFloat64(at + versionAt),
+      lease: leaseIn(words, at + leaseAt),
     };
   }
 
@@ -74,12 +77,13 @@ export class Heads {
     const hash = this.#hashOf(key);
     const known = this.#find(hash, length);
     const at = known < 0 ? this.#add(hash, length) : known;
-    const ring = this.#ring;
-    ring.writeDoubleLE(createRevision, at + createAt);
-    ring.writeDoubleLE(modRevision, at + modAt);
-    ring.writeDoubleLE(version, at + versionAt);
-    if (lease === 0n) ring.fill(0, at + leaseAt, at + keyAt);
-    else ring.writeBigInt64LE(lease, at + leaseAt);
+    const words = this.#words;
+    words.setFloat64(at + createAt, createRevision);
+    words.setFloat64(at + modAt, modRevision);
+    words.setFloat64(at + versionAt, version);
+    words.setInt32(at + leaseAt, 0);
+    words.setInt32(at + leaseAt + 4, 0);
+    if (lease !== 0n) words.setBigInt64(at + leaseAt, lease);
   }
 
   /** Remembers that `key` is deleted. */
@@ -89,8 +93,7 @@ export class Heads {
 
   /** Takes the bytes of `key` into #probe. */
   #hashOf(key: ByteString): number {
-    putBytes(this.#probe, key, 0);
-    return bytesHash(this.#probe, key.length);
+    return bytesHash(this.#probe.take(key), key.length);
   }
 
   /** Where the ring has the record of the key in #probe; -1 when it has none. */
@@ -102,22 +105,22 @@ export class Heads {
       const position = this.#slots[slot ^ way] as number;
       if (position === 0 || position < from) continue;
       const at = position & (ring.length - 1);
-      if (ring.readUInt32LE(at) === hash && this.#isProbe(at, length)) return at;
+      if (this.#words.getUint32(at) === hash && this.#isProbe(at, length)) return at;
     }
     return -1;
   }
 
   #isProbe(at: number, length: number): boolean {
-    const ring = this.#ring;
-    if (ring.readUInt32LE(at + 4) !== length) return false;
-    const probe = this.#probe;
+    const words = this.#words;
+    if (words.getUint32(at + 4) !== length) return false;
+    const { keyAt: probeAt, keyBytes, keyWords } = this.#probe;
     const whole = length & ~3;
     const from = at + keyAt;
     for (let index = 0; index < whole; index += 4) {
-      if (ring.readInt32LE(from + index) !== probe.readInt32LE(index)) return false;
+      if (words.getInt32(from + index) !== keyWords.getInt32(probeAt + index)) return false;
     }
     for (let index = whole; index < length; index++) {
-      if (ring[from + index] !== probe[index]) return false;
+      if (this.#ring[from + index] !== keyBytes[probeAt + index]) return false;
     }
     return true;
   }
@@ -134,9 +137,10 @@ export class Heads {
     const position = this.#end;
     const at = position % ring.length;
     this.#end += size;
-    ring.writeUInt32LE(hash, at);
-    ring.writeUInt32LE(length, at + 4);
-    this.#probe.copy(ring, at + keyAt, 0, length);
+    this.#words.setUint32(at, hash);
+    this.#words.setUint32(at + 4, length);
+    const { keyAt: probeAt, keyBytes, keyEnd } = this.#probe;
+    keyBytes.copy(ring, at + keyAt, probeAt, keyEnd);
     this.#place(hash, position);
     return at;
   }
@@ -156,16 +160,17 @@ export class Heads {
   #grow(): void {
     const before = this.#ring;
     this.#ring = Buffer.allocUnsafeSlow(before.length * 2);
+    this.#words = wordsOf(this.#ring);
     before.copy(this.#ring);
     const positions = this.#slots;
     this.#slots = new Float64Array(positions.length * 2);
     for (const position of positions) {
-      if (position > 0) this.#place(this.#ring.readUInt32LE(position), position);
+      if (position > 0) this.#place(this.#words.getUint32(position), position);
     }
   }
 }
 
-function leaseIn(ring: Buffer, at: number): LeaseId {
-  const isNone = ring.readInt32LE(at) === 0 && ring.readInt32LE(at + 4) === 0;
-  return isNone ? 0n : ring.readBigInt64LE(at);
+function leaseIn(words: DataView, at: number): LeaseId {
+  const isNone = words.getInt32(at) === 0 && words.getInt32(at + 4) === 0;
+  return isNone ? 0n : words.getBigInt64(at);
 }

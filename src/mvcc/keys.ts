@@ -14,12 +14,15 @@
  */
 import {
   type ByteString,
+  byteStringOf,
+  bytesOf,
   orderedU32,
   orderedU64,
   readOrderedU32,
   readOrderedU64,
 } from "../lib/bytes.ts";
 import { RowKey } from "../lsm/rowkey.ts";
+import type { KeyView } from "../lsm/view.ts";
 import { type KeyRange, upperBound } from "../model/range.ts";
 import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
 
@@ -82,34 +85,34 @@ export function dataBounds(range: KeyRange): { from: ByteString; to: ByteString 
 }
 
 /** True for a row of the data family. */
-export function isDataKey(row: ByteString): boolean {
-  return row.charCodeAt(0) === 1;
+export function isDataKey(row: KeyView): boolean {
+  return row.keyBytes[row.keyAt] === 1;
 }
 
 /** True for a row of the history family. */
-export function isHistoryKey(row: ByteString): boolean {
-  return row.charCodeAt(0) === 2;
+export function isHistoryKey(row: KeyView): boolean {
+  return row.keyBytes[row.keyAt] === 2;
 }
 
 /** How much of a data row's key is its prefix. */
-export function dataPrefixLength(row: ByteString): number {
-  return row.length - suffixBytes;
+export function dataPrefixLength(row: KeyView): number {
+  return row.keyEnd - row.keyAt - suffixBytes;
 }
 
-/** The key whose data rows begin with `prefix`. */
-export function keyOfPrefix(prefix: ByteString): ByteString {
-  const inner = prefix.slice(1, prefix.length - terminator.length);
-  return inner.includes("\0") ? inner.replaceAll("\0\xff", "\0") : inner;
+/** The key that a data row is about. */
+export function keyOf({ keyAt, keyBytes, keyEnd }: KeyView): ByteString {
+  const end = keyEnd - suffixBytes - terminator.length;
+  return unescaped(byteStringOf(keyBytes, keyAt + dataFamily.length, end));
 }
 
 /** The revision in a data row's key. */
-export function dataRevision(row: ByteString): Revision {
-  return (revisionMax - readOrderedU64(row, row.length - suffixBytes)) as Revision;
+export function dataRevision({ keyEnd, keyWords }: KeyView): Revision {
+  return (revisionMax - u64At(keyWords, keyEnd - suffixBytes)) as Revision;
 }
 
 /** The sub-revision in a data row's key. */
-export function dataSub(row: ByteString): number {
-  return subMax - readOrderedU32(row, row.length - 4);
+export function dataSub({ keyEnd, keyWords }: KeyView): number {
+  return subMax - keyWords.getUint32(keyEnd - 4);
 }
 
 /** The row that tells which key changed at (revision, sub). */
@@ -131,8 +134,11 @@ export function historyRow(revision: number, sub: number): RowKey {
 export const afterHistory: ByteString = "\x03";
 
 /** Revision and sub of a history row's key. */
-export function historyPosition(row: ByteString): { revision: Revision; sub: number } {
-  return { revision: revisionOf(readOrderedU64(row, 1)), sub: readOrderedU32(row, 9) };
+export function historyPosition({ keyAt, keyWords }: KeyView): { revision: Revision; sub: number } {
+  return {
+    revision: revisionOf(u64At(keyWords, keyAt + 1)),
+    sub: keyWords.getUint32(keyAt + 9),
+  };
 }
 
 /** The row of a lease. */
@@ -160,13 +166,21 @@ function escaped(key: ByteString): ByteString {
   return key.includes("\0") ? key.replaceAll("\0", "\0\xff") : key;
 }
 
+function unescaped(inner: ByteString): ByteString {
+  return inner.includes("\0") ? inner.replaceAll("\0\xff", "\0") : inner;
+}
+
+function u64At(words: DataView, at: number): number {
+  return words.getUint32(at) * 2 ** 32 + words.getUint32(at + 4);
+}
+
 /** What a row is about, in words; any byte string will do, also one that no row has. */
 export function describeRow(row: ByteString): string {
   switch (row.slice(0, row.charCodeAt(0) === 3 ? 2 : 1)) {
     case dataFamily: {
       const end = row.indexOf(terminator, 1);
-      const prefix = end < 0 ? row + terminator : row.slice(0, end + terminator.length);
-      return `key ${JSON.stringify(Buffer.from(keyOfPrefix(prefix), "latin1").toString())}`;
+      const key = unescaped(row.slice(1, end < 0 ? row.length : end));
+      return `key ${JSON.stringify(bytesOf(key).toString())}`;
     }
     case historyFamily:
       return row.length < 9 ? "the history" : `the history at ${readOrderedU64(row, 1)}`;
@@ -180,6 +194,6 @@ export function describeRow(row: ByteString): string {
 }
 
 /** How much of any row's key lookups by prefix use: see Schema in lsm/tree.ts. */
-export function prefixLength(row: ByteString): number {
+export function prefixLength(row: KeyView): number {
   return isDataKey(row) ? dataPrefixLength(row) : 1;
 }

@@ -54,7 +54,8 @@ export class RangeRead {
     const cursor = source.cursor(this.#rest);
     let visited = 0;
     while (!this.#hasAll && cursor.next()) {
-      this.#take(() => cursor.pair());
+      this.#count++;
+      if (this.#kvs.length < this.#keepMax) this.#kvs.push(cursor.pair());
       if (++visited % keysBetweenChecks === 0 && enough()) {
         this.#rest = { key: `${cursor.key}\0`, end: this.#rest.end };
         return false;
@@ -89,11 +90,6 @@ export class RangeRead {
 
   get #hasAll(): boolean {
     return this.#known !== undefined && this.#kvs.length >= this.#keepMax;
-  }
-
-  #take(pair: () => KeyValue): void {
-    this.#count++;
-    if (this.#kvs.length < this.#keepMax) this.#kvs.push(pair());
   }
 }
 

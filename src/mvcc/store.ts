@@ -188,8 +188,8 @@ export class Store implements Applied, WatchedStore {
     // The newest version comes first, so to find that one nothing is to be skipped.
     const from = revision === this.#revision ? prefix : dataSeek(prefix, revision);
     const row = this.#tree.first(from, prefix.length);
-    if (row === undefined || isTombstone(row.value)) return undefined;
-    return decodeVersion(key, dataRevision(row.suffix), row.value);
+    if (row === undefined || isTombstone(row.bytes, row.start)) return undefined;
+    return decodeVersion(key, dataRevision(row), row.bytes, row.start, row.end);
   }
 
   head(key: ByteString): VersionHead | undefined {
@@ -206,7 +206,7 @@ export class Store implements Applied, WatchedStore {
     const prefix = dataPrefix(key);
     const rows = this.#tree.scan(prefix, afterPrefix(prefix));
     while (rows.next()) {
-      const modRevision = dataRevision(rows.key);
+      const modRevision = dataRevision(rows.row);
       if (isTombstone(rows.value())) yield { type: "delete", key, modRevision };
       else yield { type: "put", kv: decodeVersion(key, modRevision, rows.value()) };
     }
@@ -230,7 +230,7 @@ export class Store implements Applied, WatchedStore {
   ): boolean {
     const rows: Cursor = this.#tree.scan(historyKey(revision, 0), afterHistory);
     while (rows.next()) {
-      const at = historyPosition(rows.key);
+      const at = historyPosition(rows.row);
       if (!visit(at.revision, at.sub, byteStringOf(rows.value()))) return false;
     }
     return true;

@@ -26,6 +26,7 @@ export function pairOf(change: PutChange, revision: Revision): KeyValue {
 
 const tombstoneFlag = 1;
 const leaseFlag = 2;
+const leaseBytes = 8;
 
 /** The whole row of a tombstone. */
 export const tombstone: Uint8Array = Uint8Array.of(tombstoneFlag);
@@ -39,7 +40,7 @@ export function encodeHead(change: PutChange): Uint8Array {
   at = writeVarint(change.version, at);
   if (change.lease !== 0n) {
     scratch.writeBigInt64BE(change.lease, at);
-    at += 8;
+    at += leaseBytes;
   }
   return scratch.subarray(0, at);
 }
@@ -49,24 +50,26 @@ export function isTombstone(bytes: Uint8Array, start = 0): boolean {
   return ((bytes[start] ?? 0) & tombstoneFlag) !== 0;
 }
 
-/** The pair in a put's row; its value is a view of the row. */
-export function decodeVersion(key: ByteString, modRevision: Revision, row: Uint8Array): KeyValue {
-  const create = readVarint(row, 1);
-  const version = readVarint(row, create.next);
-  let at = version.next;
+/**
+ * The pair in a put's row, which is `bytes` from `start` up to `end`; its value is a view of them.
+ */
+export function decodeVersion(
+  key: ByteString,
+  modRevision: Revision,
+  bytes: Uint8Array,
+  start = 0,
+  end = bytes.length,
+): KeyValue {
+  const versionAt = readVarint(bytes, start + 1);
+  const createRevision = revisionOf(varint);
+  let at = readVarint(bytes, versionAt);
+  const version = varint;
   let lease: LeaseId = 0n;
-  if (((row[0] ?? 0) & leaseFlag) !== 0) {
-    lease = new DataView(row.buffer, row.byteOffset + at, 8).getBigInt64(0);
-    at += 8;
+  if (((bytes[start] ?? 0) & leaseFlag) !== 0) {
+    lease = new DataView(bytes.buffer, bytes.byteOffset + at, leaseBytes).getBigInt64(0);
+    at += leaseBytes;
   }
-  return {
-    key,
-    value: row.subarray(at),
-    createRevision: revisionOf(create.value),
-    modRevision,
-    version: version.value,
-    lease,
-  };
+  return { key, value: bytes.subarray(at, end), createRevision, modRevision, version, lease };
 }
 
 function writeVarint(value: number, offset: number): number {
@@ -80,14 +83,20 @@ function writeVarint(value: number, offset: number): number {
   return at;
 }
 
-function readVarint(bytes: Uint8Array, offset: number): { value: number; next: number } {
+/** What readVarint read last. */
+let varint = 0;
+
+/** Reads a varint into `varint`; returns where it ends. */
+function readVarint(bytes: Uint8Array, offset: number): number {
   let value = 0;
   let scale = 1;
   let at = offset;
   for (;;) {
     const byte = bytes[at++] ?? 0;
     value += (byte & 0x7f) * scale;
-    if (byte < 0x80) return { value, next: at };
+    if (byte < 0x80) break;
     scale *= 0x80;
   }
+  varint = value;
+  return at;
 }

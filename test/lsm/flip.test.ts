@@ -6,7 +6,7 @@ import type { Tree } from "../../src/lsm/tree.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { brief, say } from "../support/effort.ts";
 import { versionKey } from "./model.ts";
-import { openTree, type Position, textOf, tinyLimits } from "./rig.ts";
+import { openTree, type Position, textOf, tinyLimits, valueText } from "./rig.ts";
 
 type Files = ReadonlyMap<string, Buffer>;
 
@@ -59,7 +59,7 @@ async function tell(files: Files): Promise<Map<string, string>> {
     }
     ask(`first ${at}`, () => {
       const row = tree.first(versionKey(`v${at % 5}`, at), 3);
-      return row === undefined ? "nothing" : `${row.suffix} ${textOf(row.value)}`;
+      return row === undefined ? "nothing" : `${row.key} ${valueText(row)}`;
     });
   }
   await tree.close();

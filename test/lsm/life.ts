@@ -11,7 +11,7 @@ import type { Tree } from "../../src/lsm/tree.ts";
 import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, PowerLossError, SimDisk, type SimDiskOptions } from "../sim/disk.ts";
 import { Model, schemaOf, versionKey, versionPrefix, visible } from "./model.ts";
-import { openTree, type Position, textOf } from "./rig.ts";
+import { openTree, type Position, textOf, valueText } from "./rig.ts";
 
 /** What happens to a call of the disk: an error, or the end of process or power before or in it. */
 export type Fate = "EIO" | "ENOSPC" | "crash" | "crash inside" | undefined;
@@ -221,7 +221,7 @@ export class Life {
       const from = versionKey(name, version);
       const prefix = versionPrefix(name);
       const found = tree.first(from, prefix.length);
-      const rows: [string, string][] = found ? [[prefix + found.suffix, textOf(found.value)]] : [];
+      const rows: [string, string][] = found ? [[found.key, valueText(found)]] : [];
       expect(visible(rows, model.floor)[0]).toEqual(model.first(name, version));
     }
   }

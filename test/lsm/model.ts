@@ -9,6 +9,7 @@
  */
 import { type ByteString, orderedU32, readOrderedU32 } from "../../src/lib/bytes.ts";
 import type { Schema, TableInfo } from "../../src/lsm/tree.ts";
+import { keyText } from "../../src/lsm/view.ts";
 
 export type Rows = ReadonlyMap<ByteString, ByteString>;
 
@@ -48,12 +49,16 @@ export interface SchemaWishes {
 
 export function schemaOf({ floor, wantsMajor }: SchemaWishes): Schema {
   return {
-    prefixLength: (key) => (key >= "v" ? key.length - 4 : Math.min(2, key.length)),
+    prefixLength: (view) => {
+      const key = keyText(view);
+      return key >= "v" ? key.length - 4 : Math.min(2, key.length);
+    },
     summary: () => {
       let versions = 0;
       let newest = 0;
       return {
-        add(key) {
+        add(view) {
+          const key = keyText(view);
           if (!isVersion(key)) return;
           versions++;
           newest = Math.max(newest, versionOf(key));

@@ -6,6 +6,7 @@ import { silent } from "../../src/lib/logger.ts";
 import { noHistogram } from "../../src/lib/meter.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { Tree, type TreeLimits, type TreeOptions } from "../../src/lsm/tree.ts";
+import type { RowView } from "../../src/lsm/view.ts";
 import { SimClock } from "../sim/clock.ts";
 import { schemaOf } from "./model.ts";
 
@@ -54,4 +55,9 @@ export async function until(clock: Clock, holds: () => boolean): Promise<void> {
 
 export function textOf(value: Uint8Array): string {
   return byteStringOf(value);
+}
+
+/** The value of a row that is no deletion. */
+export function valueText({ bytes, end, start }: RowView): string {
+  return byteStringOf(bytes, start, end);
 }

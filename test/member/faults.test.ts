@@ -10,9 +10,6 @@ import type { Host } from "./host.ts";
 import { Life } from "./life.ts";
 import { siteOf } from "./sites.ts";
 
-/** A life that comes by every place. */
-const roundabout = 24;
-const seeds = whole ? [...seedsUpTo(12), roundabout] : seedsOr([roundabout]);
 const starts = 3;
 const operations = 10;
 
@@ -124,10 +121,43 @@ function chosen(sites: ReadonlyMap<string, readonly number[]>, seed: number): nu
   });
 }
 
+/** The places a life comes by. */
+async function placesOf(seed: number): Promise<Set<string>> {
+  const sites = await callsOf(seed);
+  return new Set([...sites.keys()].map((site) => site.split(/ < | for /)[0] ?? site));
+}
+
+/**
+ * A few lives that together come by every place: the one of many that comes by most, then the one
+ * that comes by most of the rest, and so on.
+ */
+async function roundabouts(): Promise<number[]> {
+  const lives = await Promise.all(
+    Array.from({ length: livesLookedAt }, async (_, at) => ({
+      seed: at + 1,
+      met: await placesOf(at + 1),
+    })),
+  );
+  const found: number[] = [];
+  let rest = new Set(places);
+  while (rest.size > 0) {
+    const left = (met: ReadonlySet<string>) => rest.difference(met);
+    const [best] = lives.sort((a, b) => left(a.met).size - left(b.met).size || a.seed - b.seed);
+    if (best === undefined || left(best.met).size === rest.size) break;
+    found.push(best.seed);
+    rest = left(best.met);
+  }
+  return found;
+}
+
+const livesLookedAt = 40;
+const few = await roundabouts();
+const seeds = whole ? [...new Set([...seedsUpTo(12), ...few])] : seedsOr(few);
+
 test("the calls that are made to fail are all there are", async () => {
-  const sites = await callsOf(roundabout);
-  const met = new Set([...sites.keys()].map((site) => site.split(/ < | for /)[0]));
-  expect([...met].sort()).toEqual(places);
+  const met = await Promise.all(few.map(placesOf));
+  const all = met.reduce((sum, each) => sum.union(each), new Set<string>());
+  expect([...all].sort()).toEqual(places);
 });
 
 describe.each(troubles)("$code $lasts", ({ code, lasts }) => {

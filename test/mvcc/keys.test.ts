@@ -2,12 +2,19 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { prefixHash } from "../../src/lsm/filter.ts";
-import type { RowKey } from "../../src/lsm/rowkey.ts";
-import { dataKey, dataRow, historyKey, historyRow, prefixLength } from "../../src/mvcc/keys.ts";
-
-function textOf({ bytes, length }: RowKey): string {
-  return bytes.toString("latin1", 0, length);
-}
+import { keyText } from "../../src/lsm/view.ts";
+import { revisionOf } from "../../src/model/revision.ts";
+import {
+  dataKey,
+  dataRevision,
+  dataRow,
+  dataSub,
+  historyKey,
+  historyPosition,
+  historyRow,
+  keyOf,
+  prefixLength,
+} from "../../src/mvcc/keys.ts";
 
 const numbers = [0, 1, 255, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 7, Number.MAX_SAFE_INTEGER];
 
@@ -22,11 +29,18 @@ test("both ways make the same key, and the same hash of its prefix", () => {
     const revision = numbers[random.below(numbers.length)] ?? 0;
     for (const sub of [0, 1, 2 ** 31 + 5, 2 ** 32 - 1]) {
       const data = dataKey(key, revision, sub);
-      expect(textOf(dataRow(key, revision, sub))).toBe(data);
-      expect(dataRow(key, revision, sub).hash).toBe(prefixHash(data, prefixLength(data)));
+      expect(keyText(dataRow(key, revision, sub))).toBe(data);
+      expect(dataRow(key, revision, sub).hash).toBe(prefixHash(data, data.length - 12));
+      const row = dataRow(key, revision, sub);
+      expect(prefixLength(row)).toBe(data.length - 12);
+      expect([keyOf(row), dataRevision(row), dataSub(row)]).toEqual([key, revision, sub]);
       const history = historyKey(revision, sub);
-      expect(textOf(historyRow(revision, sub))).toBe(history);
-      expect(historyRow(revision, sub).hash).toBe(prefixHash(history, prefixLength(history)));
+      expect(keyText(historyRow(revision, sub))).toBe(history);
+      expect(historyPosition(historyRow(revision, sub))).toEqual({
+        revision: revisionOf(revision),
+        sub,
+      });
+      expect(historyRow(revision, sub).hash).toBe(prefixHash(history, 1));
     }
   }
 });
