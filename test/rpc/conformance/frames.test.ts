@@ -224,6 +224,13 @@ const unwanted: readonly (readonly [string, (peer: Peer, field: Buffer) => void]
     },
   ],
   [
+    "trailers that come when their stream is reset",
+    (peer, field) => {
+      const stream = peer.open(requestFields(sayPath, [["BAD", "name"]]));
+      peer.send(wire.headers(stream, field, flags.endStream));
+    },
+  ],
+  [
     "a request with too many fields",
     (peer, field) => {
       const filler = blockOf([["filler", "x".repeat(15_000)]]);

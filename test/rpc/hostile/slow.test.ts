@@ -15,8 +15,8 @@ const here = court(
   { clock: new HastyClock(), keepalive: { intervalMs: 30_000, timeoutMs: 10_000 } },
 );
 const { connect, rule } = here;
-/** Two hours pass here before anybody is asked whether he lives. */
-const patient = court();
+/** Two hours pass here before anybody is asked whether he lives: longer than a rule takes. */
+const patient = court({}, { clock: new HastyClock() });
 const { flags, settingIds, types } = wire;
 const sayPath = "/test.Echo/Say";
 const chatPath = "/test.Echo/Chat";
@@ -35,9 +35,9 @@ function closed(peers: readonly Peer[]): Promise<unknown> {
   return Promise.all(peers.map((peer) => peer.until(() => peer.closed)));
 }
 
-rule("clients that say nothing are not waited for", async () => {
-  const peers = await Promise.all(Array.from({ length: 300 }, () => connect(mute)));
-  expect(await here.bench.say("served")).toBe("served");
+patient.rule("clients that say nothing are not waited for", async () => {
+  const peers = await Promise.all(Array.from({ length: 300 }, () => patient.connect(mute)));
+  expect(await patient.bench.say("served")).toBe("served");
   await closed(peers);
 });
 
@@ -47,10 +47,10 @@ for (const [what, bytes] of [
   ["a preface without SETTINGS", wire.preface],
   ["a preface and half of SETTINGS", session.subarray(0, 28)],
 ] as const) {
-  rule(`a client that stops behind ${what} is not waited for`, async () => {
-    const peer = await connect(mute);
+  patient.rule(`a client that stops behind ${what} is not waited for`, async () => {
+    const peer = await patient.connect(mute);
     peer.write(bytes);
-    expect(await here.bench.say("served")).toBe("served");
+    expect(await patient.bench.say("served")).toBe("served");
     await closed([peer]);
   });
 }
