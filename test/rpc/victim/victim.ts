@@ -2,6 +2,7 @@
 import type { ServerOptions } from "../../../src/rpc/server.ts";
 import { Client } from "../../support/client.ts";
 import { EchoDefinition } from "../echo.ts";
+import { secured } from "../secured.ts";
 import { Peer, type PeerOptions } from "../wire/peer.ts";
 
 const program = "test/rpc/victim/main.ts";
@@ -94,7 +95,7 @@ export class Bystander implements Disposable {
   #isDone = false;
 
   constructor(port: number) {
-    this.#client = new Client(port);
+    this.#client = new Client(port, secured?.client);
     void this.#run();
   }
 
