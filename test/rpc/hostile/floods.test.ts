@@ -7,7 +7,7 @@ import { begin, message, request } from "../wire/exchange.ts";
 import { blockOf, literal, requestFields } from "../wire/fields.ts";
 import * as wire from "../wire/frame.ts";
 import type { Peer } from "../wire/peer.ts";
-import { expectConnectionError } from "../wire/verdict.ts";
+import { expectCutOff } from "../wire/verdict.ts";
 import { type Field, siege } from "./siege.ts";
 
 const { attack } = siege();
@@ -36,7 +36,7 @@ function same(frame: (stream: number) => Buffer) {
     const stream = begin(peer, chatPath);
     const frames = Buffer.concat(Array.from({ length: batch }, () => frame(stream)));
     await flood(peer, frames, floodFrames / batch);
-    await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+    await expectCutOff(peer, "ENHANCE_YOUR_CALM");
   };
 }
 
@@ -47,7 +47,7 @@ attack("rapid reset (CVE-2023-44487): streams that are begun and reset", async (
     const stream = peer.nextStream();
     return [wire.headers(stream, block), wire.resetStream(stream, "CANCEL")];
   });
-  await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+  await expectCutOff(peer, "ENHANCE_YOUR_CALM");
 });
 
 attack("rapid reset of calls that their handlers are at work on", async ({ connect, victim }) => {
@@ -61,7 +61,7 @@ attack("rapid reset of calls that their handlers are at work on", async ({ conne
       wire.resetStream(stream, "CANCEL"),
     ];
   });
-  await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+  await expectCutOff(peer, "ENHANCE_YOUR_CALM");
   expect((await victim.condition()).running).toBeLessThanOrEqual(1000);
 });
 
@@ -85,7 +85,7 @@ for (const [what, provocation] of provocations) {
         provocation(stream),
       ];
     });
-    await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+    await expectCutOff(peer, "ENHANCE_YOUR_CALM");
     expect((await victim.condition()).running).toBeLessThanOrEqual(1000);
   });
 }
@@ -94,14 +94,14 @@ attack("resets provoked by malformed requests", async ({ connect }) => {
   const peer = await connect();
   const block = blockOf(requestFields(sayPath, [["BAD", "name"]]));
   await rain(peer, () => [wire.headers(peer.nextStream(), block, flags.endStream)]);
-  await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+  await expectCutOff(peer, "ENHANCE_YOUR_CALM");
 });
 
 attack("resets provoked by more streams than are taken", async ({ connect }) => {
   const peer = await connect();
   const block = blockOf(requestFields(chatPath));
   await rain(peer, () => [wire.headers(peer.nextStream(), block)]);
-  await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+  await expectCutOff(peer, "ENHANCE_YOUR_CALM");
 });
 
 for (const [what, fragment] of [
@@ -114,7 +114,7 @@ for (const [what, fragment] of [
     peer.send(wire.frame(types.headers, 0, 1, blockOf(requestFields(sayPath))));
     const frames = Array.from({ length: 10 }, () => wire.frame(types.continuation, 0, 1, fragment));
     await flood(peer, Buffer.concat(frames), floodFrames / 10);
-    await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+    await expectCutOff(peer, "ENHANCE_YOUR_CALM");
   });
 }
 
@@ -184,7 +184,7 @@ attack(
       wire.settings([settingIds.initialWindowSize, size]),
     );
     await flood(peer, Buffer.concat(Array(50).fill(frames).flat()), 1000);
-    await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+    await expectCutOff(peer, "ENHANCE_YOUR_CALM");
   },
 );
 
@@ -215,5 +215,5 @@ attack("a response that is asked for octet by octet (CVE-2019-9511)", async ({ c
     peer.send(...streams.map((stream) => wire.windowUpdate(stream, 1)));
     await peer.drained();
   }
-  await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+  await expectCutOff(peer, "ENHANCE_YOUR_CALM");
 });

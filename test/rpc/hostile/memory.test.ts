@@ -4,7 +4,7 @@ import { answerOf, begin, message, request, say, textsOf } from "../wire/exchang
 import { blockOf, indexed, literal, remembered, requestFields } from "../wire/fields.ts";
 import * as wire from "../wire/frame.ts";
 import type { Peer } from "../wire/peer.ts";
-import { expectConnectionError } from "../wire/verdict.ts";
+import { expectConnectionError, expectCutOff } from "../wire/verdict.ts";
 import { siege } from "./siege.ts";
 
 const { attack } = siege();
@@ -59,7 +59,7 @@ attack("field blocks that grow beyond all measure", async ({ connect, flood }) =
     peers.map(async (peer) => {
       peer.send(wire.frame(types.headers, 0, 1, fields));
       await flood(peer, filler, 10_000);
-      await expectConnectionError(peer, "ENHANCE_YOUR_CALM");
+      await expectCutOff(peer, "ENHANCE_YOUR_CALM");
     }),
   );
 });

@@ -33,6 +33,11 @@ export async function expectConnectionError(peer: Peer, ...names: ErrorName[]): 
   expect(names.map((name) => `GOAWAY ${name}`)).toContain(await fateOf(peer));
 }
 
+/** As expectConnectionError; but who goes on sending may lose the GOAWAY with the connection. */
+export async function expectCutOff(peer: Peer, name: ErrorName): Promise<void> {
+  expect([`GOAWAY ${name}`, "closed"]).toContain(await fateOf(peer));
+}
+
 /** The stream is reset with one of these errors, or the connection ends with one (5.4.1). */
 export async function expectStreamError(
   peer: Peer,
