@@ -48,6 +48,48 @@ export function copyOf(bytes: Uint8Array, from = 0, to = bytes.length): Uint8Arr
   return copy;
 }
 
+/** The beginnings of a buffer, as views. Short ones are made once: that takes longer than a copy. */
+export class Beginnings {
+  readonly #bytes: Buffer;
+  readonly #made: (Buffer | undefined)[];
+
+  /** Views of up to `lengthMax` bytes are kept. */
+  constructor(bytes: Buffer, lengthMax = 1024) {
+    this.#bytes = bytes;
+    this.#made = new Array<Buffer | undefined>(Math.min(bytes.length, lengthMax) + 1).fill(
+      undefined,
+    );
+  }
+
+  /** The first `length` bytes. */
+  of(length: number): Buffer {
+    const made = this.#made[length];
+    if (made !== undefined) return made;
+    const view = this.#bytes.subarray(0, length);
+    if (length < this.#made.length) this.#made[length] = view;
+    return view;
+  }
+}
+
+/** Copies bytes[from, to) into `target` at `at`; returns where they end. Made for a few bytes. */
+export function copyShort(
+  bytes: Buffer,
+  from: number,
+  to: number,
+  target: Buffer,
+  at: number,
+): number {
+  const length = to - from;
+  if (length > shortMax) return at + bytes.copy(target, at, from, to);
+  for (let offset = 0; offset < length; offset++) {
+    target[at + offset] = bytes[from + offset] as number;
+  }
+  return at + length;
+}
+
+/** Up to here, copying byte by byte is quicker than a call. */
+const shortMax = 16;
+
 /**
  * The smallest byte string greater than every string that starts with `prefix`; undefined where
  * there is none (the prefix is empty or all 0xff).

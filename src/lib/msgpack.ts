@@ -4,7 +4,7 @@
  * from 2^32 on are floats of 64 bits, and a bigint is an integer of 64 bits whatever its size.
  */
 import { assert } from "./assert.ts";
-import { type ByteString, putText } from "./bytes.ts";
+import { Beginnings, type ByteString, putText } from "./bytes.ts";
 
 const bytesMin = 4096;
 /** A buffer that grew beyond this for one large message is given back. */
@@ -16,17 +16,18 @@ const utf8BytesMax = 2;
 
 export class MsgpackWriter {
   #bytes = Buffer.allocUnsafeSlow(bytesMin);
+  #beginnings = new Beginnings(this.#bytes);
   #at = 0;
 
   /** Begins a message. */
   begin(): void {
-    if (this.#bytes.length > bytesKept) this.#bytes = Buffer.allocUnsafeSlow(bytesMin);
+    if (this.#bytes.length > bytesKept) this.#take(Buffer.allocUnsafeSlow(bytesMin));
     this.#at = 0;
   }
 
   /** The message, valid until `begin`. */
   end(): Buffer {
-    return this.#bytes.subarray(0, this.#at);
+    return this.#beginnings.of(this.#at);
   }
 
   /** The head of an array, whose values follow. */
@@ -99,7 +100,12 @@ export class MsgpackWriter {
     if (wanted <= this.#bytes.length) return;
     const grown = Buffer.allocUnsafeSlow(Math.max(wanted, this.#bytes.length * 2));
     this.#bytes.copy(grown, 0, 0, this.#at);
-    this.#bytes = grown;
+    this.#take(grown);
+  }
+
+  #take(bytes: Buffer<ArrayBuffer>): void {
+    this.#bytes = bytes;
+    this.#beginnings = new Beginnings(bytes);
   }
 }
 

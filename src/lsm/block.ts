@@ -14,7 +14,7 @@
  * stands for the place of the block, so that a good block in the wrong place is noticed.
  */
 import { assert } from "../lib/assert.ts";
-import type { ByteString } from "../lib/bytes.ts";
+import { type ByteString, copyShort } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
 import { RowKey } from "./rowkey.ts";
 import { commonBytes, type KeyView, keyText, noRow, type RowView, slabFor } from "./view.ts";
@@ -66,10 +66,10 @@ export class BlockWriter {
     let at = writeVarint(bytes, this.#at, skipped);
     at = writeVarint(bytes, at, length - skipped);
     at = writeVarint(bytes, at, start < 0 ? 0 : valueBytes + 1);
-    at += key.keyBytes.copy(bytes, at, key.keyAt + skipped, key.keyEnd);
+    at = copyShort(key.keyBytes, key.keyAt + skipped, key.keyEnd, bytes, at);
     if (valueBytes > 0) at += value.copy(bytes, at, start, end);
     this.#at = at;
-    this.#last.copy(key, length);
+    this.#last.copy(key, length, shared);
     this.#hasLast = true;
     return shared;
   }
@@ -284,8 +284,8 @@ export class BlockCursor implements RowView {
     const unshared = this.#unshared;
     this.#fit(shared + unshared);
     const end = this.keyAt + shared;
-    this.bytes.copy(this.keyBytes, end, this.#unsharedAt, this.#unsharedAt + unshared);
-    this.keyEnd = end + unshared;
+    const at = this.#unsharedAt;
+    this.keyEnd = copyShort(this.bytes, at, at + unshared, this.keyBytes, end);
   }
 
   /** Makes room for a key; what is taken of it by now stays. */

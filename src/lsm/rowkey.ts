@@ -2,7 +2,7 @@
  * A key that is being made, as bytes. One is used for key after key: whoever makes a row's key
  * writes it, whoever keeps it copies it, and nothing is allocated in between.
  */
-import { type ByteString, putBytes } from "../lib/bytes.ts";
+import { type ByteString, copyShort, putBytes } from "../lib/bytes.ts";
 import { bytesHash } from "./filter.ts";
 import { type KeyView, slabFor } from "./view.ts";
 
@@ -77,11 +77,16 @@ export class RowKey implements KeyView {
     return this;
   }
 
-  /** Makes it the first `length` bytes of `key`. */
-  copy(key: KeyView, length: number): this {
-    this.begin(length);
-    key.keyBytes.copy(this.keyBytes, this.keyAt, key.keyAt, key.keyAt + length);
-    this.keyEnd = this.keyAt + length;
+  /** Makes it the first `length` bytes of `key`, of which it has the first `shared` already. */
+  copy(key: KeyView, length: number, shared = 0): this {
+    let kept = shared;
+    if (length > this.#room) {
+      this.begin(length);
+      kept = 0;
+    }
+    const { keyAt, keyBytes } = key;
+    const at = this.keyAt + kept;
+    this.keyEnd = copyShort(keyBytes, keyAt + kept, keyAt + length, this.keyBytes, at);
     return this;
   }
 

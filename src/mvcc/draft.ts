@@ -23,6 +23,8 @@ export interface Applied {
   latest(key: ByteString, revision: number): KeyValue | undefined;
   /** As `latest` at the applied revision, without the value. */
   head(key: ByteString): VersionHead | undefined;
+  /** As `head`, of what is decided. */
+  decidedHead(key: ByteString): VersionHead | undefined;
   cursor(range: KeyRange, revision: number): LiveCursor;
   hasLease(lease: LeaseId): boolean;
 }
@@ -74,8 +76,8 @@ export class Draft implements RangeSource {
   head(key: ByteString): VersionHead | undefined {
     const own = this.#ownPairs();
     if (own?.has(key)) return own.get(key);
-    const pending = this.#pending?.version(key, this.base);
-    return pending === undefined ? this.#applied.head(key) : pairIn(pending);
+    const applied = this.#applied;
+    return this.#pending === undefined ? applied.head(key) : applied.decidedHead(key);
   }
 
   /** The pairs of a range, own changes included. */

@@ -1,12 +1,13 @@
 /**
  * What the newest versions of keys say besides their values, of the keys that were written or asked
  * for lately: a write looks up what its key was before, and finds it here instead of in a table. What
- * is remembered is true, what is forgotten is read again.
+ * is remembered is true, what is forgotten is read again. Versions count from when they are decided.
  *
  *   ring    | record | record | ... | record |      the newest over the oldest
  *   slots   four for each hash: where the ring has a record; how many bytes were written before it
  *
- *   record  0       4       8               16              24              32      40
+ *   record  in whole lines of the processor's cache, 64 bytes each
+ *           0       4       8               16              24              32      40
  *           +-------+-------+---------------+---------------+---------------+-------+-----+
  *           |hash   |key    |create revision|mod revision   |version        |lease  | key |
  *           |       |bytes  |double; 0: gone|double         |double         |       |     |
@@ -27,6 +28,7 @@ const ringBytesMax = 2 ** 24;
 const bytesPerSlot = 64;
 const ways = 4;
 const keyBytesMax = 1024;
+const lineBytes = 64;
 
 const createAt = 8;
 const modAt = 16;
@@ -41,7 +43,7 @@ export class Heads {
   #words = wordsOf(this.#ring);
   #slots = new Float64Array(ringBytesMin / bytesPerSlot);
   /** Bytes written so far, where the next record begins; a slot with 0 is empty. */
-  #end = 8;
+  #end = lineBytes;
 
   /** Bytes of the ring at most, a power of two. */
   constructor(bytesMax = ringBytesMax) {
@@ -91,6 +93,14 @@ export class Heads {
     this.set(key, 0, 0, 0, 0n);
   }
 
+  /** Forgets what is known of `key`. */
+  forget(key: ByteString): void {
+    if (key.length > keyBytesMax) return;
+    const at = this.#find(this.#hashOf(key), key.length);
+    // No key is that long.
+    if (at >= 0) this.#words.setUint32(at + 4, keyBytesMax + 1);
+  }
+
   /** Takes the bytes of `key` into #probe. */
   #hashOf(key: ByteString): number {
     return bytesHash(this.#probe.take(key), key.length);
@@ -127,7 +137,7 @@ export class Heads {
 
   /** Makes a record for the key in #probe; returns where it is. */
   #add(hash: number, length: number): number {
-    const size = (keyAt + length + 7) & ~7;
+    const size = Math.ceil((keyAt + length) / lineBytes) * lineBytes;
     while (this.#end + size > this.#ring.length && this.#ring.length < this.#ringBytesMax) {
       this.#grow();
     }

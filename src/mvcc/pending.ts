@@ -89,6 +89,11 @@ export class Pending {
     this.#sortedKeys = undefined;
   }
 
+  /** The keys that something pending changes. */
+  keys(): Iterable<ByteString> {
+    return this.#keys.keys();
+  }
+
   /** The newest version decided of a key at `revision`; undefined when nothing pending says. */
   version(key: ByteString, revision: number): PendingVersion | undefined {
     const versions = this.#keys.get(key);

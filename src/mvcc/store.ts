@@ -9,7 +9,7 @@
  *   forget()                           what is pending did not make it into the log
  */
 import { assert, must } from "../lib/assert.ts";
-import { type ByteString, byteStringOf, putBytes } from "../lib/bytes.ts";
+import { Beginnings, type ByteString, byteStringOf, bytesOf, putBytes } from "../lib/bytes.ts";
 import type { Cursor, RowSet } from "../lsm/tree.ts";
 import type { Command, TxnCommand } from "../model/command.ts";
 import { type Change, changesOf, type Entry } from "../model/entry.ts";
@@ -41,7 +41,7 @@ import {
   leaseOfRow,
 } from "./keys.ts";
 import { type Lease, Leases } from "./leases.ts";
-import { Pending } from "./pending.ts";
+import { Pending, pairIn } from "./pending.ts";
 import type { RangeSource } from "./range.ts";
 import { decideTxn } from "./txn.ts";
 import { decodeVersion, encodeHead, isTombstone, tombstone, type VersionHead } from "./version.ts";
@@ -127,10 +127,12 @@ export class Store implements Applied, WatchedStore {
   /** Takes note of a decision that was placed in the log. */
   pend(entry: Entry): void {
     this.#pending.add(entry);
+    for (const change of changesOf(entry.action)) this.#remember(change, entry.revision);
   }
 
   /** Forgets everything pending. */
   forget(): void {
+    for (const key of this.#pending.keys()) this.#heads.forget(key);
     this.#pending.clear();
   }
 
@@ -158,6 +160,7 @@ export class Store implements Applied, WatchedStore {
       this.#floor = action.floor;
     }
     if (this.#pending.size > 0) this.#pending.settle(entry);
+    else for (const change of changes) this.#remember(change, revision);
     this.#revision = revision;
     if (changes.length > 0) this.watchers.notify(changes, revision);
   }
@@ -193,8 +196,14 @@ export class Store implements Applied, WatchedStore {
   }
 
   head(key: ByteString): VersionHead | undefined {
+    return this.#pending.size === 0 ? this.decidedHead(key) : this.latest(key, this.#revision);
+  }
+
+  decidedHead(key: ByteString): VersionHead | undefined {
     const known = this.#heads.get(key);
     if (known !== undefined) return known ?? undefined;
+    const pending = this.#pending.version(key, Number.POSITIVE_INFINITY);
+    if (pending !== undefined) return pairIn(pending);
     const pair = this.latest(key, this.#revision);
     if (pair === undefined) return undefined;
     this.#heads.set(key, pair.createRevision, pair.modRevision, pair.version, pair.lease);
@@ -252,13 +261,8 @@ export class Store implements Applied, WatchedStore {
   #applyChange(change: Change, revision: Revision, sub: number): void {
     const { key, previousLease } = change;
     const row = dataRow(key, revision, sub);
-    if (change.kind === "put") {
-      this.#tree.set(row, encodeHead(change), change.value);
-      this.#heads.set(key, change.createRevision, revision, change.version, change.lease);
-    } else {
-      this.#tree.set(row, tombstone);
-      this.#heads.setGone(key);
-    }
+    if (change.kind === "put") this.#tree.set(row, encodeHead(change), change.value);
+    else this.#tree.set(row, tombstone);
     this.#tree.set(historyRow(revision, sub), bytesOfKey(key));
     const lease = change.kind === "put" ? change.lease : 0n;
     if (previousLease === lease) return;
@@ -270,6 +274,11 @@ export class Store implements Applied, WatchedStore {
       this.#tree.put(attachedKey(lease, key), nothing);
       this.leases.attach(lease, key);
     }
+  }
+
+  #remember(change: Change, revision: Revision): void {
+    if (change.kind === "delete") this.#heads.setGone(change.key);
+    else this.#heads.set(change.key, change.createRevision, revision, change.version, change.lease);
   }
 
   #loadLeases(): void {
@@ -287,10 +296,11 @@ export class Store implements Applied, WatchedStore {
 
 const nothing = new Uint8Array(0);
 
-let keyScratch = Buffer.alloc(4096);
+const keyScratch = Buffer.alloc(1024);
+const keys = new Beginnings(keyScratch);
 
 /** The bytes of a key, valid until the next call. */
 function bytesOfKey(key: ByteString): Uint8Array {
-  if (key.length > keyScratch.length) keyScratch = Buffer.alloc(key.length);
-  return keyScratch.subarray(0, putBytes(keyScratch, key, 0));
+  if (key.length > keyScratch.length) return bytesOf(key);
+  return keys.of(putBytes(keyScratch, key, 0));
 }

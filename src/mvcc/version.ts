@@ -5,7 +5,7 @@
  *   tombstone  flags
  *   flags: 1 tombstone, 2 has a lease; varints are LEB128: seven bits a byte, low ones first
  */
-import type { ByteString } from "../lib/bytes.ts";
+import { Beginnings, type ByteString } from "../lib/bytes.ts";
 import type { PutChange } from "../model/entry.ts";
 import type { KeyValue } from "../model/event.ts";
 import { type LeaseId, type Revision, revisionOf } from "../model/revision.ts";
@@ -32,6 +32,7 @@ const leaseBytes = 8;
 export const tombstone: Uint8Array = Uint8Array.of(tombstoneFlag);
 
 const scratch = Buffer.alloc(1 + 8 + 8 + 8);
+const heads = new Beginnings(scratch);
 
 /** The bytes before the value in a put's row. They stay valid until the next call. */
 export function encodeHead(change: PutChange): Uint8Array {
@@ -42,7 +43,7 @@ export function encodeHead(change: PutChange): Uint8Array {
     scratch.writeBigInt64BE(change.lease, at);
     at += leaseBytes;
   }
-  return scratch.subarray(0, at);
+  return heads.of(at);
 }
 
 /** True for the row of a deleted key, whose value begins at `start`. */

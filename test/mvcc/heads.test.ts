@@ -24,9 +24,13 @@ test("a head is what was set last, or not known", () => {
     let hits = 0;
     for (let at = 1; at <= 30_000; at++) {
       const key = keyOf();
-      if (random.below(10) === 0) {
+      const kind = random.below(10);
+      if (kind === 0) {
         heads.setGone(key);
         model.set(key, null);
+      } else if (kind === 1) {
+        heads.forget(key);
+        model.delete(key);
       } else {
         const mod = random.below(2) === 0 ? at : at * 2 ** 36;
         const lease = random.below(4) === 0 ? BigInt.asIntN(64, random.u64()) : 0n;
@@ -37,6 +41,7 @@ test("a head is what was set last, or not known", () => {
       const other = keyOf();
       const found = known(heads, other);
       if (found === undefined) continue;
+      expect(model.has(other)).toBe(true);
       expect(found).toEqual(model.get(other) as Known);
       hits++;
     }

@@ -81,6 +81,20 @@ export class Model {
     return answer(query, this.stateAt(at), this.revision);
   }
 
+  /** Returns what makes everything as it is now again. */
+  mark(): () => void {
+    const { floor, revision } = this;
+    const leases = [...this.leases];
+    return () => {
+      this.floor = floor;
+      this.revision = revision;
+      this.leases.clear();
+      for (const [lease, ttl] of leases) this.leases.set(lease, ttl);
+      this.#states.length = revision + 1;
+      this.events.length = revision + 1;
+    };
+  }
+
   stateAt(revision: number): State {
     return this.#states[revision] as State;
   }

@@ -32,6 +32,8 @@ export class Rig {
   #tree: Tree<Durable> | undefined;
   #store: Store | undefined;
   readonly #log: Entry[] = [];
+  /** For each entry of the log, what makes the model as it was before. */
+  readonly #marks: (() => void)[] = [];
   #applied = 0;
   #behind = false;
   failure: unknown;
@@ -93,6 +95,7 @@ export class Rig {
   /** Runs a command on both, and compares the replies. It stays pending until it is applied. */
   run(command: Command): void {
     const { action, reply, revision } = this.store.decide(command);
+    const mark = this.model.mark();
     const expected = this.model.run(command);
     expect(plainReply(reply)).toEqual(expected);
     if (action === undefined) return;
@@ -103,7 +106,16 @@ export class Rig {
       action,
     };
     this.#log.push(entry);
+    this.#marks.push(mark);
     this.store.pend(entry);
+  }
+
+  /** What is decided and not applied is dropped, as when the log's disk is full. */
+  forget(): void {
+    this.store.forget();
+    this.#marks[this.#applied]?.();
+    this.#log.length = this.#applied;
+    this.#marks.length = this.#applied;
   }
 
   /** Applies up to `most` pending entries. */

@@ -24,7 +24,8 @@ async function walk(seed: number): Promise<void> {
     const pick = random.below(100);
     if (pick < 60) rig.run(commands.command(revision));
     else if (pick < 80) rig.query(commands.query(revision));
-    else if (pick < 94) rig.apply(random.below(6));
+    else if (pick < 93) rig.apply(random.below(6));
+    else if (pick < 94) rig.forget();
     else if (pick < 96) {
       rig.applyAll();
       rig.seal();
