@@ -210,6 +210,8 @@ class WatchStream {
     for (;;) {
       await clock.sleep(intervalMs, signal);
       if (signal.aborted) return;
+      // Who does not take what there is need not hear that there is no more.
+      if (!this.#stream.writable) continue;
       for (const watch of this.#watches.values()) {
         if (watch.progressNotify && !watch.told && watch.handle.isCurrent()) {
           this.#send({ watchId: watch.id });

@@ -77,7 +77,13 @@ export abstract class ServerCall implements Call, StreamReceiver, Due {
     this.#caller = caller;
     this.#started = calls.clock.now();
     entry.meters.started.add(1);
-    if (head.timeoutMs !== undefined) calls.deadlines.set(this, head.timeoutMs);
+  }
+
+  /** Sets the call going, once its stream tells it what happens. */
+  begin(): void {
+    const { heldBytes, timeoutMs } = this.head;
+    if (timeoutMs !== undefined) this.calls.deadlines.set(this, timeoutMs);
+    if (heldBytes > 0) this.hold(0);
   }
 
   abstract data(bytes: Uint8Array, from: number, to: number): void;
@@ -189,11 +195,13 @@ export abstract class ServerCall implements Call, StreamReceiver, Due {
     return internal;
   }
 
-  /** Notes how many bytes of the request are kept. */
+  /** Notes how many bytes of messages are kept. The client may be cut off for it, which ends the call. */
   protected hold(bytes: number): void {
-    if (bytes === this.#held) return;
-    this.#caller.hold(bytes - this.#held);
-    this.#held = bytes;
+    const held = this.#isOver ? 0 : bytes + this.head.heldBytes;
+    const more = held - this.#held;
+    if (more === 0) return;
+    this.#held = held;
+    this.#caller.hold(more);
   }
 
   /** Notes that the call ended; false when it had already. */

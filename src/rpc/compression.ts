@@ -8,19 +8,22 @@ export const acceptedEncodings = "identity,gzip,deflate";
 /** Makes of a compressed message the message. */
 export type Inflate = (bytes: Uint8Array, bytesMax: number) => Uint8Array;
 
-const inflaters: Readonly<Record<string, Inflate>> = {
-  gzip: (bytes, bytesMax) => inflated(() => zlib.gunzipSync(bytes, limit(bytesMax)), bytesMax),
-  deflate: (bytes, bytesMax) => inflated(() => zlib.inflateSync(bytes, limit(bytesMax)), bytesMax),
-};
+const inflaters: ReadonlyMap<string, Inflate> = new Map<string, Inflate>(
+  Object.entries({
+    gzip: (bytes, bytesMax) => inflated(() => zlib.gunzipSync(bytes, limit(bytesMax)), bytesMax),
+    deflate: (bytes, bytesMax) =>
+      inflated(() => zlib.inflateSync(bytes, limit(bytesMax)), bytesMax),
+  } satisfies Record<string, Inflate>),
+);
 
 /** Whether messages may be encoded so. */
 export function isAccepted(encoding: string): boolean {
-  return encoding === "identity" || encoding in inflaters;
+  return encoding === "identity" || inflaters.has(encoding);
 }
 
 /** What undoes `encoding`; undefined for identity, which compresses nothing. */
 export function inflaterOf(encoding: string | undefined): Inflate | undefined {
-  return encoding === undefined ? undefined : inflaters[encoding];
+  return encoding === undefined ? undefined : inflaters.get(encoding);
 }
 
 /** One byte more than is taken: enough to see that there is too much, whatever is said of it. */

@@ -20,7 +20,12 @@ export interface Head {
   readonly timeoutMs: number | undefined;
   readonly inflate: Inflate | undefined;
   readonly fields: readonly Field[];
+  /** What a call keeps of it, in bytes; 0 where that is next to nothing. */
+  readonly heldBytes: number;
 }
+
+/** Fields of fewer bytes are not counted. */
+const smallBytes = 4096;
 
 /** Finds the method for a path, or says why there is none. */
 export type Find = (path: string) => Entry | Status;
@@ -31,7 +36,9 @@ export function headOf(request: Request, find: Find): Head {
   const timeout = fieldOf(fields, "grpc-timeout");
   const encoding = fieldOf(fields, "grpc-encoding");
   const timeoutMs = timeout === undefined ? undefined : timeoutMsOf(timeout);
-  const common = { timeoutMs, inflate: inflaterOf(encoding), fields };
+  const bytes = fields.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
+  const heldBytes = bytes < smallBytes ? 0 : bytes;
+  const common = { timeoutMs, inflate: inflaterOf(encoding), fields, heldBytes };
   const refusal = objectionTo(request, timeout !== undefined && timeoutMs === undefined, encoding);
   if (refusal !== undefined) return { ...common, entry: undefined, refusal };
   const found = find(request.path);

@@ -9,6 +9,8 @@ import type { ListenAddress, Socket } from "./socket.ts";
 
 /** Bytes kept for a side that does not take them, before the other is stopped. */
 const heldBytesMax = 65_536;
+/** A connection on which nothing moves for so long is closed. */
+const idleMsMax = 60_000;
 
 /** Passes `socket` on to the server at `target`. */
 export function relayHttp1(socket: Socket, target: ListenAddress): Conversation {
@@ -60,6 +62,9 @@ class Relay implements Conversation {
   readonly #back = new Way();
   #server: Bun.Socket | undefined;
   #isClosed = false;
+  /** Whether anything came since the last tick, and since when nothing has. */
+  #hasMoved = false;
+  #since: number | undefined;
 
   constructor(socket: Socket, target: ListenAddress) {
     this.#socket = socket;
@@ -69,6 +74,7 @@ class Relay implements Conversation {
   }
 
   data(bytes: Uint8Array): void {
+    this.#hasMoved = true;
     if (!this.#there.push(bytes)) this.#socket.pause();
   }
 
@@ -85,11 +91,14 @@ class Relay implements Conversation {
     this.#server?.terminate();
   }
 
-  /** The server minds the time. */
-  tick(): void {
-    // Nothing of it is of this connection's making.
+  tick(now: number): void {
+    if (this.#hasMoved) this.#since = now;
+    this.#hasMoved = false;
+    this.#since ??= now;
+    if (now - this.#since >= idleMsMax) this.#socket.destroy();
   }
 
+  /** At once: a page is cheap to ask for again. */
   shutDown(): void {
     this.#socket.destroy();
   }
@@ -103,13 +112,14 @@ class Relay implements Conversation {
         socket: {
           open: (server) => this.#opened(server),
           data: (server, bytes) => {
+            this.#hasMoved = true;
             if (!this.#back.push(bytes)) server.pause();
           },
           drain: () => {
             if (this.#there.flush()) this.#socket.resume();
           },
           end: () => this.#back.finish(),
-          close: () => this.#socket.destroy(),
+          close: () => this.#back.finish(),
           error: () => undefined,
         },
       });

@@ -9,7 +9,7 @@ import type { Receiver, Socket } from "./socket.ts";
 export interface Conversation extends Receiver {
   /** Does what time asks for; to be called every second or so with monotonic milliseconds. */
   tick(now: number): void;
-  /** Comes to an end: what was asked is answered, nothing more is taken. */
+  /** Comes to an end: nothing more is taken. Over HTTP/2 what was asked is answered first. */
   shutDown(): void;
 }
 

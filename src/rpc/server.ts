@@ -7,6 +7,7 @@
 import { InvariantError } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import { Account, type Debtor } from "./account.ts";
 import type { Caller, Calls, Entry, ServerCall } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Head, headOf } from "./head.ts";
@@ -100,11 +101,9 @@ const streamWindowBytes = 2 ** 20;
 const tickMs = 1000;
 
 /** A connection as it is kept track of. */
-interface Guest {
+interface Guest extends Debtor {
   readonly socket: Socket;
   readonly conversation: Conversation;
-  /** Bytes kept on its account. */
-  heldBytes: number;
 }
 
 class FrontDoor implements Server {
@@ -116,8 +115,8 @@ class FrontDoor implements Server {
   readonly #calls: Calls;
   readonly #connections: Omit<ConnectionOptions<Head>, "application">;
   readonly #over = new AbortController();
+  readonly #account: Account;
   #listener: Listener | SecureListener | undefined;
-  #heldBytes = 0;
   #isStopping = false;
   /** Called when the last connection is gone. */
   #emptied: (() => void) | undefined;
@@ -126,6 +125,7 @@ class FrontDoor implements Server {
     const { clock, keepalive, limits, logger } = options;
     this.#options = options;
     this.#register(options.services, options.meters);
+    this.#account = new Account(limits.heldBytesMax);
     this.#calls = {
       clock,
       meters: options.meters,
@@ -216,15 +216,17 @@ class FrontDoor implements Server {
     const caller = {
       peer: socket.peer,
       commonName: socket.commonName,
-      hold: (bytes: number) => this.#hold(guest, bytes),
+      hold: (bytes: number) => this.#account.hold(guest, bytes),
     };
     const http2 = () => this.#http2(socket, caller);
     const { http1: target } = this.#options;
     // Without anyone to pass it on to, HTTP/1.1 is told what is spoken here.
     const http1 = target === undefined ? http2 : () => relayHttp1(socket, target);
     const conversation = new Negotiation(socket, { http1, http2 }, this.#options.clock.now());
-    const guest: Guest = { socket, conversation, heldBytes: 0 };
+    const cutOff = (heldBytes: number) => this.#cutOff(socket, heldBytes);
+    const guest: Guest = { socket, conversation, cutOff };
     this.#guests.add(guest);
+    this.#account.join(guest);
     if (this.#isStopping) socket.destroy();
     return {
       data: (bytes) => conversation.data(bytes),
@@ -232,24 +234,16 @@ class FrontDoor implements Server {
       end: () => conversation.end(),
       close: () => {
         conversation.close();
+        this.#account.leave(guest);
         this.#guests.delete(guest);
         if (this.#guests.size === 0) this.#emptied?.();
       },
     };
   }
 
-  /** Keeps the account; when all is too much, whoever keeps most has to go. */
-  #hold(guest: Guest, bytes: number): void {
-    guest.heldBytes += bytes;
-    this.#heldBytes += bytes;
-    if (bytes <= 0 || this.#heldBytes <= this.#options.limits.heldBytesMax) return;
-    let most = guest;
-    for (const each of this.#guests) if (each.heldBytes > most.heldBytes) most = each;
-    const { heldBytes, socket } = most;
-    this.#options.logger.warn("a client that keeps us waiting was cut off", {
-      peer: socket.peer,
-      heldBytes,
-    });
+  #cutOff(socket: Socket, heldBytes: number): void {
+    const { peer } = socket;
+    this.#options.logger.warn("a client that keeps us waiting was cut off", { peer, heldBytes });
     socket.destroy();
   }
 
@@ -273,12 +267,12 @@ class FrontDoor implements Server {
       return stream.receiver;
     }
     const { method } = entry;
-    if (method.kind === "unary") {
-      return new UnaryCall(method, entry, head, stream, caller, this.#calls);
-    }
-    const call = new StreamingCall(method, entry, head, stream, caller, this.#calls);
+    const call =
+      method.kind === "unary"
+        ? new UnaryCall(method, entry, head, stream, caller, this.#calls)
+        : new StreamingCall(method, entry, head, stream, caller, this.#calls);
     stream.receiver = call;
-    void call.start();
+    call.begin();
     return call;
   }
 

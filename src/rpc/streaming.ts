@@ -1,5 +1,6 @@
 /** A call with many requests, many responses, or both. */
 import { copyOf } from "../lib/bytes.ts";
+import { Queue } from "../lib/queue.ts";
 import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
 import type { Head } from "./head.ts";
 import type { Stream as Http2Stream } from "./http2/stream.ts";
@@ -11,6 +12,9 @@ const cutShort: Status = { code: codes.internal, message: "unexpected EOF" };
 /** As Go's gRPC says it of streams. */
 const malformed = "grpc: failed to unmarshal the received message";
 
+/** What a message takes besides its bytes, about. */
+const messageOverheadBytes = 192;
+
 type Reader = (result: IteratorResult<unknown, undefined>) => void;
 
 export class StreamingCall extends ServerCall implements Stream<unknown, unknown> {
@@ -18,7 +22,8 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
   readonly #method: StreamMethod<unknown, unknown>;
   readonly #messages: MessageReader;
   /** Messages that nobody has asked for. */
-  #unread: Uint8Array[] = [];
+  readonly #unread = new Queue<Uint8Array>();
+  #unreadBytes = 0;
   /** Bytes that came and are not handled: the client may not send as many again yet. */
   #pending = 0;
   /** Whoever waits for the next request. */
@@ -44,13 +49,17 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
     calls.streaming.add(this);
   }
 
-  /** Sets the handler going. */
-  async start(): Promise<void> {
+  override begin(): void {
+    super.begin();
+    void this.#run();
+  }
+
+  async #run(): Promise<void> {
     try {
       await this.#method.handle(this);
       this.end(ok);
     } catch (error) {
-      this.end(this.statusOf(error));
+      this.abort(this.statusOf(error));
     }
   }
 
@@ -97,7 +106,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
 
   protected ended(): void {
     this.calls.streaming.delete(this);
-    this.#unread = [];
+    this.#unread.clear();
     this.#deliver();
     this.#wake();
   }
@@ -105,6 +114,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
   /** One that has to wait must not keep all of the packet it came in. */
   #take(message: Uint8Array): void {
     const waits = this.#reader === undefined || this.#unread.length > 0;
+    this.#unreadBytes += message.length + messageOverheadBytes;
     this.#unread.push(waits ? copyOf(message) : message);
   }
 
@@ -134,7 +144,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
       this.stream.restore(this.#pending);
       this.#pending = 0;
     }
-    if (!this.isOver) this.hold(this.#unread.length === 0 ? this.#messages.held : this.#pending);
+    if (!this.isOver) this.hold(this.#unreadBytes + this.#messages.held);
   }
 
   #result(): IteratorResult<unknown, undefined> | undefined {
@@ -143,6 +153,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
     if (message === undefined) {
       return this.#isHalfClosed ? { done: true, value: undefined } : undefined;
     }
+    this.#unreadBytes -= message.length + messageOverheadBytes;
     try {
       return { done: false, value: this.decode(message, 0, message.length, malformed) };
     } catch (error) {

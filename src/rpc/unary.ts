@@ -1,4 +1,5 @@
 /** A call with one request and one response. */
+import { assert } from "../lib/assert.ts";
 import { copyOf } from "../lib/bytes.ts";
 import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
 import type { Head } from "./head.ts";
@@ -23,6 +24,8 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
   #request: Uint8Array | undefined;
   #from = 0;
   #to = 0;
+  /** An answer is on its way, in pieces. */
+  #isAnswered = false;
 
   constructor(
     method: UnaryMethod<unknown, unknown>,
@@ -50,14 +53,13 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
 
   halfClosed(): void {
     if (this.isOver) return;
-    if (this.#reader !== undefined && this.#reader.held > 0) this.end(cutShort);
-    else if (this.#request === undefined) this.end(noRequest);
-    else this.#ask(this.#request);
+    if (this.#request !== undefined) this.#ask(this.#request);
+    else this.end((this.#reader?.held ?? 0) > 0 ? cutShort : noRequest);
   }
 
   /** Answers the call, unless it is over. */
   send(response: unknown): void {
-    if (this.isOver) return;
+    if (this.isOver || this.#isAnswered) return;
     let message: Uint8Array;
     try {
       message = this.encode(response, messageHeaderBytes);
@@ -72,21 +74,27 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
 
   /** Answers with a message in pieces, unless the call is over. */
   sendPieces(length: number, pieces: Iterator<Uint8Array, undefined>): void {
-    if (this.isOver) return;
+    if (this.isOver || this.#isAnswered) return;
+    this.#isAnswered = true;
     this.sending(length);
     this.respond();
     this.hold(length);
     let left = length;
     const next = () => {
       if (this.isOver) return;
-      const { value } = pieces.next();
-      if (value === undefined) {
-        this.end(ok);
-        return;
+      try {
+        const { value } = pieces.next();
+        assert(value !== undefined || left === 0, "a message is as long as was said");
+        if (value === undefined) {
+          this.end(ok);
+          return;
+        }
+        left -= value.length;
+        this.hold(left);
+        this.stream.write(value, next);
+      } catch (error) {
+        this.fail(error);
       }
-      left -= value.length;
-      this.hold(left);
-      this.stream.write(value, next);
     };
     const header = new Uint8Array(messageHeaderBytes);
     writeMessageHeader(header, length);
@@ -112,6 +120,11 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
   }
 
   #read(bytes: Uint8Array, from: number, to: number): void {
+    if (this.#request !== undefined) {
+      // What comes behind the request is of no concern.
+      this.stream.restore(to - from);
+      return;
+    }
     this.#reader ??= new MessageReader(this.calls.receiveBytesMax, this.head.inflate);
     try {
       this.#reader.push(bytes, from, to, (message) => this.#take(message, 0, message.length));
@@ -121,7 +134,7 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
       return;
     }
     this.stream.restore(to - from);
-    this.hold(this.#reader.held + (this.#request === undefined ? 0 : this.#to - this.#from));
+    if (this.#request === undefined) this.hold(this.#reader.held);
   }
 
   /** The first message is the request; Go's gRPC does not mind more, either. */

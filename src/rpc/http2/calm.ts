@@ -19,9 +19,9 @@ export class Calm {
     this.#since = clock.now();
   }
 
-  /** Notes that something was answered: what usually goes with it is free. */
-  earn(): void {
-    if (this.#credit < creditMax) this.#credit += 4;
+  /** Notes that something was sent with which so many frames of the client's usually go: they are free. */
+  earn(frames: number): void {
+    this.#credit = Math.min(creditMax, this.#credit + frames);
   }
 
   /** Notes a frame of this `cost`. ConnectionError when there were too many. */

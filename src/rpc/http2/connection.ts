@@ -32,6 +32,8 @@ export interface ConnectionOptions<Head> {
 /** A client that says nothing is not waited for longer than this, nor one that was told to go. */
 const handshakeMsMax = 10_000;
 const lingerMsMax = 1000;
+/** For taking what is on its way, after a connection has ended well. */
+const finishMsMax = 10_000;
 /** Eight bytes each: tells when a client has read our GOAWAY, and whether it is there. */
 const drainPing = new TextEncoder().encode("go away!");
 const keepalivePing = new TextEncoder().encode("are you?");
@@ -54,6 +56,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
   /** Since when nothing more is read. */
   #ended: number | undefined;
   #isClosed = false;
+  #hasFailed = false;
 
   constructor(socket: Socket, options: ConnectionOptions<Head>) {
     const { clock, keepalive, pool, settings } = options;
@@ -122,7 +125,8 @@ export class Connection<Head> implements Conversation, FrameReceiver {
   tick(now: number): void {
     const drain = this.#drain;
     if (this.#ended !== undefined) {
-      if (now - this.#ended >= lingerMsMax) this.#socket.destroy();
+      if (now - this.#ended >= (this.#hasFailed ? lingerMsMax : finishMsMax))
+        this.#socket.destroy();
     } else if (!this.#isGreeted && now - this.#born >= handshakeMsMax) {
       this.#socket.destroy();
     } else if (drain?.isFinal === false && now - drain.since >= lingerMsMax) {
@@ -282,6 +286,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
     const { code, message } = blameOf(error);
     this.#options.failed(this.#socket.peer, error);
     this.#ended = this.#options.clock.now();
+    this.#hasFailed = true;
     this.#streams.abandon();
     this.#sender.goAway(this.#streams.newest, code, message);
   }

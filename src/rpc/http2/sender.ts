@@ -41,6 +41,8 @@ export class Sender {
   #isFrozen = false;
   /** Frames of HEADERS and DATA sent. */
   sent = 0;
+  /** Bytes of DATA sent. */
+  sentBytes = 0;
 
   /** `overflowed` is called when the client lets more pile up than is kept for it. */
   constructor(output: Output, overflowed: () => void) {
@@ -106,6 +108,7 @@ export class Sender {
     at = writeFrameHeader(out, at, last.length, frameTypes.headers, ends, stream);
     copy(out, at, last);
     this.#window -= body.length;
+    this.sentBytes += body.length;
     this.sent += 3;
   }
 
@@ -118,6 +121,7 @@ export class Sender {
   /** Sends bytes[from, to) as a frame of DATA; as many as `allowance` allows. */
   data(stream: number, bytes: Uint8Array, from: number, to: number): void {
     this.#window -= to - from;
+    this.sentBytes += to - from;
     this.sent++;
     const at = this.#frame(to - from, frameTypes.data, 0, stream);
     const isAll = from === 0 && to === bytes.length;
@@ -154,6 +158,8 @@ export class Sender {
       // It waits again, behind the others, if it has more and may send more.
       stream.pump();
     }
+    if (!this.#isFrozen || this.#window > 0) return;
+    for (const stream of [...this.#waiting]) stream.giveUpIfHopeless();
   }
 
   settings(payload: Uint8Array): void {

@@ -5,6 +5,8 @@
  *   open ── END_STREAM received ──► half-closed (remote) ──┐
  *     └── END_STREAM sent ──► half-closed (local) ─────────┴──► closed ◄── RST_STREAM, either way
  */
+
+import { Queue } from "../../lib/queue.ts";
 import type { HeaderField } from "../hpack/encoder.ts";
 import { type ErrorCode, errorCodes, StreamError } from "./error.ts";
 import type { Sender } from "./sender.ts";
@@ -47,7 +49,9 @@ export class Stream {
   #receiveWindow: number;
   #owed = 0;
   #sendWindow: number;
-  #queue: Chunk[] = [];
+  /** What waits to be sent; none before something does. */
+  #queue: Queue<Chunk> | undefined;
+  #queuedBytes = 0;
   /** How much of the first chunk is sent. */
   #sent = 0;
   #trailers: readonly HeaderField[] | undefined;
@@ -105,7 +109,7 @@ export class Stream {
   /** Sends a whole response: `head`, a body that is `bytes`, `trailers`. */
   answer(head: readonly HeaderField[], bytes: Uint8Array, trailers: readonly HeaderField[]): void {
     if (this.#isLocalEnded) return;
-    if (this.#queue.length > 0 || this.#allowance(bytes.length) < bytes.length) {
+    if (this.#waits || this.#allowance(bytes.length) < bytes.length) {
       this.respond(head, false);
       this.write(bytes);
       this.end(trailers);
@@ -119,12 +123,14 @@ export class Stream {
   /** Sends a part of the body; `taken` is called when it has left the queue, which may be at once. */
   write(bytes: Uint8Array, taken?: () => void): void {
     if (this.#isLocalEnded || this.#trailers !== undefined) return;
-    if (this.#queue.length === 0 && this.#allowance(bytes.length) === bytes.length) {
+    if (!this.#waits && this.#allowance(bytes.length) === bytes.length) {
       this.#frame(bytes, 0, bytes.length);
       taken?.();
       return;
     }
+    this.#queue ??= new Queue();
     this.#queue.push({ bytes, taken });
+    this.#queuedBytes += bytes.length;
     this.#owner.queued(bytes.length);
     this.#wait();
   }
@@ -132,7 +138,7 @@ export class Stream {
   /** Ends the stream behind all that was written. */
   end(trailers: readonly HeaderField[]): void {
     if (this.#isLocalEnded || this.#trailers !== undefined) return;
-    if (this.#queue.length > 0) {
+    if (this.#waits) {
       this.#trailers = trailers;
       return;
     }
@@ -160,13 +166,13 @@ export class Stream {
   widen(increment: number): boolean {
     this.#sendWindow += increment;
     if (this.#sendWindow > windowBytesMax) return false;
-    if (this.#queue.length > 0) this.#wait();
+    if (this.#waits) this.#wait();
     return true;
   }
 
   /** Sends one frame of what waits. */
   pump(): void {
-    const [chunk] = this.#queue;
+    const chunk = this.#queue?.peek();
     if (chunk === undefined) return;
     const left = chunk.bytes.length - this.#sent;
     const length = this.#allowance(left);
@@ -175,14 +181,15 @@ export class Stream {
       return;
     }
     this.#frame(chunk.bytes, this.#sent, this.#sent + length);
+    this.#queuedBytes -= length;
     this.#owner.queued(-length);
     this.#sent += length;
     if (length === left) {
       this.#sent = 0;
-      this.#queue.shift();
+      this.#queue?.shift();
       chunk.taken?.();
     }
-    if (this.#queue.length > 0) this.#wait();
+    if (this.#waits) this.#wait();
     else if (this.#trailers !== undefined) {
       this.#owner.sender.headers(this.id, this.#trailers, true);
       this.#ended();
@@ -191,7 +198,7 @@ export class Stream {
 
   /** Ends the stream if what waits can never be sent: see Sender.isHopeless. */
   giveUpIfHopeless(): void {
-    if (this.#queue.length > 0) this.#wait();
+    if (this.#waits) this.#wait();
   }
 
   /** The stream is over: what waits is dropped. */
@@ -199,8 +206,13 @@ export class Stream {
     this.#isLocalEnded = true;
     this.#isRemoteEnded = true;
     this.#owner.sender.forget(this);
-    if (this.#queue.length > 0) this.#owner.queued(-this.#queuedBytes());
-    this.#queue = [];
+    if (this.#queuedBytes > 0) this.#owner.queued(-this.#queuedBytes);
+    this.#queue = undefined;
+    this.#queuedBytes = 0;
+  }
+
+  get #waits(): boolean {
+    return this.#queue !== undefined && this.#queue.length > 0;
   }
 
   #allowance(length: number): number {
@@ -210,14 +222,8 @@ export class Stream {
   /** Waits for its turn, unless it is its own window that is used up. */
   #wait(): void {
     const { sender } = this.#owner;
-    if (sender.isHopeless(this.#queuedBytes(), this.#sendWindow)) this.reset(errorCodes.cancel);
+    if (sender.isHopeless(this.#queuedBytes, this.#sendWindow)) this.reset(errorCodes.cancel);
     else if (this.#sendWindow > 0) sender.wait(this);
-  }
-
-  #queuedBytes(): number {
-    let bytes = -this.#sent;
-    for (const chunk of this.#queue) bytes += chunk.bytes.length;
-    return bytes;
   }
 
   #frame(bytes: Uint8Array, from: number, to: number): void {

@@ -42,6 +42,10 @@ const continuationsMax = 64;
 /** Streams that were reset here and may still be sent to: as many are remembered. */
 const resetsKept = 1000;
 const skipsKept = 16;
+/** Frames that a client sends around a call, besides those that are the call. */
+const framesPerAnswer = 4;
+/** For so much DATA a client is expected to send a WINDOW_UPDATE. */
+const bytesPerUpdate = 2048;
 
 /** A header block whose end has not come. */
 interface OpenBlock {
@@ -66,7 +70,11 @@ export class Streams<Head> implements StreamOwner {
   readonly #resets = new Set<number>();
   /** Those that were passed over: the newest few ranges. */
   readonly #skipped: [from: number, to: number][] = [];
+  /** Bytes of DATA sent, as far as WINDOW_UPDATEs were expected for them. */
+  #thanked = 0;
   #newest = 0;
+  /** The newest that came too late to be taken. */
+  #tooLate = 0;
   /** Streams above are not taken any more. */
   #last = Number.POSITIVE_INFINITY;
   #window = initialWindowBytes;
@@ -216,6 +224,9 @@ export class Streams<Head> implements StreamOwner {
   windowUpdate(id: number, bytes: Uint8Array, from: number, to: number): void {
     if (to - from !== 4) throw frameSizeError("WINDOW_UPDATE of another length than 4");
     const increment = readU31(bytes, from);
+    const { sentBytes } = this.sender;
+    this.#options.calm.earn((sentBytes - this.#thanked) / bytesPerUpdate);
+    this.#thanked = sentBytes;
     this.#options.calm.spend(1, "window updates");
     if (id === 0) {
       if (increment === 0) throw protocolError("WINDOW_UPDATE by 0");
@@ -237,7 +248,7 @@ export class Streams<Head> implements StreamOwner {
   // What streams ask for.
 
   close(stream: Stream, code: ErrorCode | undefined): void {
-    if (code === undefined || code === errorCodes.noError) this.#options.calm.earn();
+    if (code === undefined || code === errorCodes.noError) this.#options.calm.earn(framesPerAnswer);
     if (code !== undefined) this.#reset(stream.id, code);
     this.#remove(stream, code !== undefined && code !== errorCodes.noError);
   }
@@ -261,6 +272,8 @@ export class Streams<Head> implements StreamOwner {
 
   #begin(id: number, isEnd: boolean, bytes: Uint8Array, from: number, to: number): void {
     if (id > this.#last) {
+      this.#tooLate = Math.max(this.#tooLate, id);
+      this.#options.calm.spend(1, "streams after the last");
       this.#blocks.fieldsOf(bytes, from, to);
       this.#reset(id, errorCodes.refusedStream);
       return;
@@ -326,7 +339,7 @@ export class Streams<Head> implements StreamOwner {
   }
 
   #isIdle(id: number): boolean {
-    return (id & 1) === 0 || id > this.#newest;
+    return (id & 1) === 0 || id > Math.max(this.#newest, this.#tooLate);
   }
 
   /** Runs what may fail for one stream only. */
