@@ -51,6 +51,14 @@ export interface Caller {
   readonly hold: (bytes: number) => void;
 }
 
+/** Of a call that takes one request and got none. */
+export const noRequest: Status = {
+  code: codes.internal,
+  message: "cardinality violation: received no request message from non-client-streaming RPC",
+};
+/** Of a request whose end is missing. */
+export const cutShort: Status = { code: codes.internal, message: "unexpected EOF" };
+
 const internal: Status = { code: codes.internal, message: "internal error" };
 const late: Status = { code: codes.deadlineExceeded, message: "context deadline exceeded" };
 

@@ -1,14 +1,13 @@
 /** A call with many requests, many responses, or both. */
 import { copyOf } from "../lib/bytes.ts";
 import { Queue } from "../lib/queue.ts";
-import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
+import { type Caller, type Calls, cutShort, type Entry, noRequest, ServerCall } from "./call.ts";
 import type { Head } from "./head.ts";
 import type { Stream as Http2Stream } from "./http2/stream.ts";
 import { MessageReader, messageHeaderBytes, writeMessageHeader } from "./message.ts";
 import type { Stream, StreamMethod } from "./service.ts";
-import { codes, ok, type Status, StatusError } from "./status.ts";
+import { ok, StatusError } from "./status.ts";
 
-const cutShort: Status = { code: codes.internal, message: "unexpected EOF" };
 /** As Go's gRPC says it of streams. */
 const malformed = "grpc: failed to unmarshal the received message";
 
@@ -28,6 +27,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
   #pending = 0;
   /** Whoever waits for the next request. */
   #reader: Reader | undefined;
+  #hasRequest = false;
   #isHalfClosed = false;
   #hasStoppedReading = false;
   #queuedBytes = 0;
@@ -78,6 +78,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
   halfClosed(): void {
     this.#isHalfClosed = true;
     if (this.#messages.held > 0) this.abort(cutShort);
+    else if (this.#method.kind === "serverStream" && !this.#hasRequest) this.abort(noRequest);
     else this.#deliver();
   }
 
@@ -113,6 +114,7 @@ export class StreamingCall extends ServerCall implements Stream<unknown, unknown
 
   /** One that has to wait must not keep all of the packet it came in. */
   #take(message: Uint8Array): void {
+    this.#hasRequest = true;
     const waits = this.#reader === undefined || this.#unread.length > 0;
     this.#unreadBytes += message.length + messageOverheadBytes;
     this.#unread.push(waits ? copyOf(message) : message);

@@ -1,19 +1,14 @@
 /** A call with one request and one response. */
 import { assert } from "../lib/assert.ts";
 import { copyOf } from "../lib/bytes.ts";
-import { type Caller, type Calls, type Entry, ServerCall } from "./call.ts";
+import { type Caller, type Calls, cutShort, type Entry, noRequest, ServerCall } from "./call.ts";
 import type { Head } from "./head.ts";
 import type { Stream } from "./http2/stream.ts";
 import { MessageReader, messageHeaderBytes, wholeMessage, writeMessageHeader } from "./message.ts";
 import type { Reply, UnaryMethod } from "./service.ts";
-import { codes, ok, type Status, StatusError } from "./status.ts";
+import { codes, ok, StatusError } from "./status.ts";
 import { responseHead, trailersOf } from "./trailers.ts";
 
-const noRequest: Status = {
-  code: codes.internal,
-  message: "cardinality violation: received no request message from non-client-streaming RPC",
-};
-const cutShort: Status = { code: codes.internal, message: "unexpected EOF" };
 /** As Go's gRPC says it of unary calls. */
 const malformed = "grpc: error unmarshalling request";
 

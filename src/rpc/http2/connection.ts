@@ -241,8 +241,8 @@ export class Connection<Head> implements Conversation, FrameReceiver {
     if (length < 8) throw new ConnectionError(errorCodes.frameSizeError, "half a GOAWAY");
     this.#calm.spend(1, "GOAWAYs");
     if (this.#drain?.isFinal === true) return;
-    this.#drain = { since: this.#options.clock.now(), isFinal: true };
-    this.#endIfDone();
+    this.#drain = { since: this.#options.clock.now(), isFinal: false };
+    this.#seal();
   }
 
   /** Names the last stream that is served, and ends when none is left. */

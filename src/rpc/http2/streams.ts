@@ -2,11 +2,11 @@
  * The streams of a connection, and the frames that are about one: HEADERS and CONTINUATION open
  * them, DATA fills them, RST_STREAM and WINDOW_UPDATE steer them (RFC 9113, sections 5 and 6).
  */
-import { copyOf } from "../../lib/bytes.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { BlockReader } from "./blocks.ts";
 import type { Calm } from "./calm.ts";
 import { ConnectionError, type ErrorCode, errorCodes, StreamError } from "./error.ts";
+import { OpenBlock } from "./fragments.ts";
 import { flags, readU31 } from "./frame.ts";
 import { checkTrailers, type Request, requestOf } from "./request.ts";
 import type { Sender } from "./sender.ts";
@@ -37,8 +37,6 @@ export interface StreamsOptions<Head> {
 
 /** What the client may send on the whole connection before it hears from us. */
 const connectionWindowBytes = 16 * 2 ** 20;
-/** Frames of a header block; a client needs few, as each may carry 16 KiB. */
-const continuationsMax = 64;
 /** Streams that were reset here and may still be sent to: as many are remembered. */
 const resetsKept = 1000;
 const skipsKept = 16;
@@ -46,14 +44,6 @@ const skipsKept = 16;
 const framesPerAnswer = 4;
 /** For so much DATA a client is expected to send a WINDOW_UPDATE. */
 const bytesPerUpdate = 2048;
-
-/** A header block whose end has not come. */
-interface OpenBlock {
-  readonly stream: number;
-  readonly isEnd: boolean;
-  readonly parts: Uint8Array[];
-  bytes: number;
-}
 
 /** What a header block that begins a stream means. */
 interface Begun<Head> {
@@ -191,8 +181,8 @@ export class Streams<Head> implements StreamOwner {
     const isEnd = (bits & flags.endStream) !== 0;
     if ((bits & flags.endHeaders) !== 0) this.#complete(id, isEnd, bytes, begin, end);
     else {
-      const parts = [copyOf(bytes, begin, end)];
-      this.#block = { stream: id, isEnd, parts, bytes: end - begin };
+      this.#block = new OpenBlock(id, isEnd, 2 * this.#options.settings.headerListBytesMax);
+      this.#block.add(bytes, begin, end);
     }
   }
 
@@ -201,15 +191,10 @@ export class Streams<Head> implements StreamOwner {
     if (block === undefined || block.stream !== id) {
       throw protocolError("CONTINUATION of nothing");
     }
-    block.parts.push(copyOf(bytes, from, to));
-    block.bytes += to - from;
-    const { headerListBytesMax } = this.#options.settings;
-    if (block.parts.length > continuationsMax || block.bytes > 2 * headerListBytesMax) {
-      throw new ConnectionError(errorCodes.enhanceYourCalm, "a header block without an end");
-    }
+    block.add(bytes, from, to);
     if ((bits & flags.endHeaders) === 0) return;
     this.#block = undefined;
-    const whole = Buffer.concat(block.parts);
+    const whole = block.whole();
     this.#complete(id, block.isEnd, whole, 0, whole.length);
   }
 

@@ -17,6 +17,7 @@ const { rule } = court({
 const { flags } = wire;
 const sayPath = "/test.Echo/Say";
 const chatPath = "/test.Echo/Chat";
+const listPath = "/test.Echo/List";
 
 /** Asks for `text` with these fields in place of a client's usual ones. */
 function ask(peer: Peer, fields: readonly Field[], text = "hello"): Promise<Answer> {
@@ -194,6 +195,11 @@ rule("a message larger than is taken is refused when its length is known", async
 
 rule("a unary call without a message is refused", async (peer) => {
   const { trailers } = await answerOf(peer, peer.open(requestFields(sayPath), flags.endStream));
+  expect(trailers["grpc-status"]).toBe(String(codes.internal));
+});
+
+rule("a call of one request and many answers without a message is refused", async (peer) => {
+  const { trailers } = await answerOf(peer, peer.open(requestFields(listPath), flags.endStream));
   expect(trailers["grpc-status"]).toBe(String(codes.internal));
 });
 
