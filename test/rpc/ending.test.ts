@@ -1,10 +1,11 @@
 /** How connections end: those that end well, those that fail, those that cannot go on. */
 import { expect, test } from "bun:test";
+import { ok } from "../../src/rpc/status.ts";
+import { responseHead, trailersOf } from "../../src/rpc/trailers.ts";
 import { FarEnd } from "./far-end.ts";
 import * as wire from "./wire/frame.ts";
 
-const head = [{ name: ":status", value: "200" }];
-const trailers = [{ name: "grpc-status", value: "0" }];
+const trailers = trailersOf(ok);
 
 const endings: readonly (readonly [string, (far: FarEnd) => void])[] = [
   ["whose client has closed its half", ({ connection }) => connection.end()],
@@ -24,7 +25,7 @@ for (const [which, end] of endings) {
     const stream = far.ask();
     await far.settled();
     far.socket.room = 1000;
-    stream.answer(head, new Uint8Array(60_000), trailers);
+    stream.answer(responseHead, new Uint8Array(60_000), trailers);
     end(far);
     await far.settled();
     for (let second = 0; second < 9; second++) far.pass(1000);
@@ -41,7 +42,7 @@ for (const [which, end] of endings) {
     const stream = far.ask();
     await far.settled();
     far.socket.room = 1000;
-    stream.answer(head, new Uint8Array(60_000), trailers);
+    stream.answer(responseHead, new Uint8Array(60_000), trailers);
     end(far);
     await far.settled();
     far.pass(60_000);
@@ -54,7 +55,7 @@ for (const [which, end] of endings) {
     end(far);
     await far.settled();
     expect(far.socket.isEnded).toBe(false);
-    stream.answer(head, new Uint8Array(10), trailers);
+    stream.answer(responseHead, new Uint8Array(10), trailers);
     await far.settled();
     expect(far.hasEnd(stream)).toBe(true);
     expect(far.socket.isEnded).toBe(true);
@@ -96,7 +97,7 @@ for (const lengths of [
     const streams = [far.ask(), far.ask()];
     far.connection.end();
     for (const [at, stream] of streams.entries()) {
-      stream.answer(head, new Uint8Array(lengths[at] ?? 0), trailers);
+      stream.answer(responseHead, new Uint8Array(lengths[at] ?? 0), trailers);
     }
     await far.take();
     expect(far.socket.isEnded).toBe(true);
@@ -107,7 +108,7 @@ for (const lengths of [
     const far = new FarEnd();
     const streams = [far.ask(), far.ask()];
     for (const [at, stream] of streams.entries()) {
-      stream.answer(head, new Uint8Array(lengths[at] ?? 0), trailers);
+      stream.answer(responseHead, new Uint8Array(lengths[at] ?? 0), trailers);
     }
     far.connection.end();
     await far.take();
@@ -119,7 +120,7 @@ test("what the windows of a closed half take is delivered", async () => {
   const far = new FarEnd();
   const streams = [far.ask(), far.ask()];
   far.connection.end();
-  for (const stream of streams) stream.answer(head, new Uint8Array(32_767), trailers);
+  for (const stream of streams) stream.answer(responseHead, new Uint8Array(32_767), trailers);
   await far.take();
   expect(streams.map((stream) => far.dataOf(stream))).toEqual([32_767, 32_767]);
   expect(streams.every((stream) => far.hasEnd(stream))).toBe(true);
@@ -143,7 +144,7 @@ test("to queue a message costs the same however many are queued, and so does to 
   const stream = far.ask();
   Looked.looks = 0;
   let taken = 0;
-  stream.respond(head, false);
+  stream.respond(responseHead, false);
   for (let at = 0; at < count; at++) stream.write(new Looked(6), () => taken++);
   expect(Looked.looks / count).toBeLessThan(20);
   expect(taken).toBe(0);
