@@ -16,6 +16,7 @@
 import { assert } from "../lib/assert.ts";
 import { type ByteString, copyShort } from "../lib/bytes.ts";
 import { crc32 } from "../lib/checksum.ts";
+import type { WholeKeys } from "./fences.ts";
 import { RowKey } from "./rowkey.ts";
 import { commonBytes, type KeyView, keyText, noRow, type RowView, slabFor } from "./view.ts";
 
@@ -170,7 +171,8 @@ export class BlockCursor implements RowView {
   next(): boolean {
     if (this.#next >= this.#rowsEnd) return false;
     this.takeKey();
-    this.#read();
+    readNumbers(this.bytes, this.#next);
+    this.#stand();
     this.#takeUnshared();
     return true;
   }
@@ -180,27 +182,32 @@ export class BlockCursor implements RowView {
    * wants its key takes it.
    */
   seek(target: ByteString): boolean {
-    this.#next = this.#restart(this.#restartBefore(target));
+    return this.seekFrom(this.#restartBefore(target), target);
+  }
+
+  /** As `seek`, when `restart` is known to be the last before `target`, or the first. */
+  seekFrom(restart: number, target: ByteString): boolean {
     const rowsEnd = this.#rowsEnd;
     // How many of target's bytes the row before begins with. That row is before target, so a row
     // that shares more with it is too, and one that shares less lies after target: most rows are
     // passed without looking at their keys.
     let matched = 0;
-    while (this.#next < rowsEnd) {
-      this.#read();
-      const shared = this.#shared;
+    for (let at = this.#restart(restart); at < rowsEnd; at = rowEnd) {
+      readNumbers(this.bytes, at);
       if (shared > matched) continue;
-      if (shared === matched && this.#isBefore(target, matched)) {
+      if (shared === matched && this.#isBefore(target, matched, 0)) {
         matched += this.#common;
         continue;
       }
+      this.#stand();
       // Whatever this row shares with the one before, it shares with target.
       this.#target = target;
       // A restart shares more than it says.
-      if (shared === 0 && matched > 0) this.#isBefore(target, 0);
+      if (shared === 0 && matched > 0) this.#isBefore(target, 0, 0);
       this.#matched = shared > 0 && shared < matched ? shared : shared + this.#common;
       return true;
     }
+    this.#next = rowsEnd;
     this.#target = undefined;
     return false;
   }
@@ -219,24 +226,33 @@ export class BlockCursor implements RowView {
   #restartBefore(target: ByteString): number {
     let low = 0;
     let high = this.#restarts - 1;
+    // What the keys on either side have in common with target, all keys between them have.
+    let commonBelow = 0;
+    let commonAbove = 0;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      this.#next = this.#restart(middle);
-      this.#read();
-      if (this.#isBefore(target, 0)) low = middle;
-      else high = middle - 1;
+      readNumbers(this.bytes, this.#restart(middle));
+      if (this.#isBefore(target, 0, Math.min(commonBelow, commonAbove))) {
+        low = middle;
+        commonBelow = this.#common;
+      } else {
+        high = middle - 1;
+        commonAbove = this.#common;
+      }
     }
     return low;
   }
 
-  /** Whether the unshared bytes of the row that was read are before target's from `targetAt`. */
-  #isBefore(target: ByteString, targetAt: number): boolean {
+  /**
+   * Whether the unshared bytes of the row that was read are before target's from `targetAt`. The
+   * first `known` of them are the same.
+   */
+  #isBefore(target: ByteString, targetAt: number, known: number): boolean {
     const { bytes } = this;
-    const at = this.#unsharedAt;
-    const unshared = this.#unshared;
+    const at = unsharedAt;
     const rest = target.length - targetAt;
     const limit = Math.min(unshared, rest);
-    let common = 0;
+    let common = known;
     while (common < limit && bytes[at + common] === target.charCodeAt(targetAt + common)) common++;
     this.#common = common;
     if (common === rest) return false;
@@ -248,34 +264,14 @@ export class BlockCursor implements RowView {
     return this.bytes.readUInt32LE(this.#rowsEnd + ordinal * 4);
   }
 
-  /** Reads the numbers of the row at #next and moves behind it; its key is not taken yet. */
-  #read(): void {
-    const { bytes } = this;
-    let at = this.#next;
-    let shared = bytes[at++] as number;
-    let unshared = bytes[at++] as number;
-    let value = bytes[at++] as number;
-    if ((shared | unshared | value) >= 0x80) {
-      at = readVarint(bytes, this.#next);
-      shared = varint;
-      at = readVarint(bytes, at);
-      unshared = varint;
-      at = readVarint(bytes, at);
-      value = varint;
-    }
+  /** Stands on the row whose numbers were read last; its key is not taken yet. */
+  #stand(): void {
     this.#shared = shared;
     this.#unshared = unshared;
-    this.#unsharedAt = at;
-    at += unshared;
-    if (value === 0) {
-      this.start = -1;
-      this.end = at;
-    } else {
-      this.start = at;
-      at += value - 1;
-      this.end = at;
-    }
-    this.#next = at;
+    this.#unsharedAt = unsharedAt;
+    this.start = valueAt;
+    this.end = rowEnd;
+    this.#next = rowEnd;
   }
 
   /** Takes the unshared bytes of the row that was read into the key. */
@@ -302,6 +298,30 @@ export class BlockCursor implements RowView {
   }
 }
 
+/** The keys of a block's restarts. */
+export class RestartKeys implements WholeKeys {
+  readonly bytes: Buffer;
+  readonly count: number;
+  at = 0;
+  end = 0;
+  readonly #restartsAt: number;
+
+  constructor(block: Buffer) {
+    this.bytes = block;
+    this.count = block.readUInt32LE(block.length - trailerBytes);
+    this.#restartsAt = block.length - trailerBytes - this.count * 4;
+  }
+
+  read(ordinal: number): void {
+    const { bytes } = this;
+    const shared = readVarint(bytes, bytes.readUInt32LE(this.#restartsAt + ordinal * 4));
+    const unshared = readVarint(bytes, shared);
+    const length = varint;
+    this.at = readVarint(bytes, unshared);
+    this.end = this.at + length;
+  }
+}
+
 function writeVarint(bytes: Buffer, offset: number, value: number): number {
   let at = offset;
   let rest = value;
@@ -311,6 +331,36 @@ function writeVarint(bytes: Buffer, offset: number, value: number): number {
   }
   bytes[at++] = rest;
   return at;
+}
+
+/** What readNumbers read last: of the row's key, and where its value begins, -1 for a deletion. */
+let shared = 0;
+let unshared = 0;
+let unsharedAt = 0;
+let valueAt = -1;
+/** Where that row ends. */
+let rowEnd = 0;
+
+/** Reads the numbers of the row that begins at `offset`. */
+function readNumbers(bytes: Buffer, offset: number): void {
+  let at = offset;
+  shared = bytes[at++] as number;
+  unshared = bytes[at++] as number;
+  if ((shared | unshared) >= 0x80) {
+    at = readVarint(bytes, offset);
+    shared = varint;
+    at = readVarint(bytes, at);
+    unshared = varint;
+  }
+  let value = bytes[at++] as number;
+  if (value >= 0x80) {
+    at = readVarint(bytes, at - 1);
+    value = varint;
+  }
+  unsharedAt = at;
+  const keyEnd = at + unshared;
+  valueAt = value === 0 ? -1 : keyEnd;
+  rowEnd = value === 0 ? keyEnd : keyEnd + value - 1;
 }
 
 /** What readVarint read last. */

@@ -145,7 +145,7 @@ function separator(last: KeyView, next: KeyView): KeyView {
   const common = commonBytes(last, next);
   const shortest = Math.min(next.keyEnd - next.keyAt, last.keyEnd - last.keyAt);
   // What differs first makes the beginning of `next` greater than `last`.
-  return common + 1 < shortest ? cut.copy(next, common + 1) : last;
+  return common + 1 < shortest ? cut.copy(next, common + 1, 0) : last;
 }
 
 /** Hashes, as many as come. */

@@ -12,22 +12,22 @@ const entryOverheadBytes = 256;
 /** A block bigger than this share of the cache is not kept. */
 const blockShareMax = 1 / 8;
 
-interface Entry {
+export interface CachedBlock {
   readonly table: Table;
   readonly offset: number;
   readonly block: Buffer;
   isWanted: boolean;
-  older: Entry | undefined;
-  newer: Entry | undefined;
+  older: CachedBlock | undefined;
+  newer: CachedBlock | undefined;
 }
 
+/** The cache of the tables of one tree: which blocks of a table it has is noted there. */
 export class BlockCache implements BlockReader {
   readonly #bytesMax: number;
-  readonly #entries = new Map<Table, Map<number, Entry>>();
-  #oldest: Entry | undefined;
-  #newest: Entry | undefined;
+  #oldest: CachedBlock | undefined;
+  #newest: CachedBlock | undefined;
   /** What is looked at next when room is needed; the oldest when undefined. */
-  #hand: Entry | undefined;
+  #hand: CachedBlock | undefined;
   #bytes = 0;
 
   constructor(bytesMax: number) {
@@ -39,7 +39,7 @@ export class BlockCache implements BlockReader {
   }
 
   read(table: Table, offset: number, length: number): Buffer {
-    const known = this.#entries.get(table)?.get(offset);
+    const known = table.cached.get(offset);
     if (known !== undefined) {
       known.isWanted = true;
       return known.block;
@@ -52,8 +52,8 @@ export class BlockCache implements BlockReader {
 
   /** Forgets the blocks of a table. */
   drop(table: Table): void {
-    for (const entry of this.#entries.get(table)?.values() ?? []) this.#unlink(entry);
-    this.#entries.delete(table);
+    for (const entry of table.cached.values()) this.#unlink(entry);
+    table.cached.clear();
   }
 
   #add(table: Table, offset: number, block: Buffer): void {
@@ -65,12 +65,7 @@ export class BlockCache implements BlockReader {
     else newest.newer = entry;
     this.#newest = entry;
     this.#bytes += size;
-    let blocks = this.#entries.get(table);
-    if (blocks === undefined) {
-      blocks = new Map();
-      this.#entries.set(table, blocks);
-    }
-    blocks.set(offset, entry);
+    table.cached.set(offset, entry);
   }
 
   #evict(): void {
@@ -82,11 +77,11 @@ export class BlockCache implements BlockReader {
     if (entry === undefined) return;
     this.#hand = entry;
     this.#unlink(entry);
-    this.#entries.get(entry.table)?.delete(entry.offset);
+    entry.table.cached.delete(entry.offset);
   }
 
   /** Takes an entry out of the queue; a hand that is on it moves on. */
-  #unlink(entry: Entry): void {
+  #unlink(entry: CachedBlock): void {
     const { newer, older } = entry;
     if (this.#hand === entry) this.#hand = newer;
     if (older === undefined) this.#oldest = newer;

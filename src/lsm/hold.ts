@@ -147,7 +147,7 @@ export class HeldRows implements RowSet, Layers {
     this.set(this.#lookup.rowKey(key), head, tail);
   }
 
-  set(key: RowKey, head: Uint8Array, tail?: Uint8Array): void {
+  set(key: RowKey, head: Uint8Array, tail: Uint8Array | undefined): void {
     this.generation++;
     this.memtables[0].put(key, head, tail);
   }

@@ -78,7 +78,7 @@ export class RowKey implements KeyView {
   }
 
   /** Makes it the first `length` bytes of `key`, of which it has the first `shared` already. */
-  copy(key: KeyView, length: number, shared = 0): this {
+  copy(key: KeyView, length: number, shared: number): this {
     let kept = shared;
     if (length > this.#room) {
       this.begin(length);

@@ -101,7 +101,7 @@ export class RunCursor implements Source {
     this.#at = at;
     this.#index.open(table.index);
     // The table's last key is at or after target, so one of its blocks ends there or later.
-    if (!this.#index.seek(target)) return false;
+    if (!this.#index.seekFrom(table.fences.before(target), target)) return false;
     this.#openBlock();
     return true;
   }

@@ -29,7 +29,9 @@ import { crc32 } from "../lib/checksum.ts";
 import type { Clock } from "../lib/clock.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, DiskError, type DiskFile } from "../lib/disk.ts";
-import { BlockCursor, blockIsWhole } from "./block.ts";
+import { BlockCursor, blockIsWhole, RestartKeys } from "./block.ts";
+import type { CachedBlock } from "./cache.ts";
+import { Fences } from "./fences.ts";
 import type { TableInfo } from "./tree.ts";
 
 export const tableSuffix = ".sst";
@@ -115,7 +117,10 @@ export class Table {
   readonly index: Buffer;
   readonly filter: Buffer;
   readonly salt: number;
+  /** What the cache has of its blocks, by their offsets. */
+  readonly cached = new Map<number, CachedBlock>();
   readonly #file: DiskFile;
+  #fences: Fences | undefined;
 
   private constructor(path: string, info: TableInfo, file: DiskFile, parts: Parts) {
     this.path = path;
@@ -139,6 +144,12 @@ export class Table {
       file.close();
       throw error;
     }
+  }
+
+  /** Where a search in the index begins; made when it is first wanted. */
+  get fences(): Fences {
+    this.#fences ??= new Fences(new RestartKeys(this.index));
+    return this.#fences;
   }
 
   /** Fills `target` with the block at `offset`, which has that length. CorruptionError. */

@@ -110,7 +110,7 @@ export interface RowSet {
   /** Sets a row to `head` followed by `tail`; both are copied. */
   put(key: ByteString, head: Uint8Array, tail?: Uint8Array): void;
   /** As put, the key being made already. */
-  set(key: RowKey, head: Uint8Array, tail?: Uint8Array): void;
+  set(key: RowKey, head: Uint8Array, tail: Uint8Array | undefined): void;
   delete(key: ByteString): void;
   /** The value of a row, undefined when there is none: a view that nobody changes. CorruptionError. */
   get(key: ByteString): Uint8Array | undefined;
@@ -260,7 +260,7 @@ export class Tree<P> implements RowSet, Layers {
     this.set(this.#lookup.rowKey(key), head, tail);
   }
 
-  set(key: RowKey, head: Uint8Array, tail?: Uint8Array): void {
+  set(key: RowKey, head: Uint8Array, tail: Uint8Array | undefined): void {
     this.#generation++;
     this.#memtable.put(key, head, tail);
   }

@@ -73,9 +73,9 @@ export function slabFor(length: number): Slab {
   return slab;
 }
 
-/** The key as a string, without its first bytes where those are not wanted. */
-export function keyText(key: KeyView, without = 0): ByteString {
-  return byteStringOf(key.keyBytes, key.keyAt + without, key.keyEnd);
+/** The key as a string. */
+export function keyText(key: KeyView): ByteString {
+  return byteStringOf(key.keyBytes, key.keyAt, key.keyEnd);
 }
 
 /** How many bytes two keys have in common before they differ. */

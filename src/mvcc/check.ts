@@ -69,7 +69,7 @@ function checkData(store: Store, tree: RowSet, claim: Claim): void {
     );
     if (key !== last) newer = undefined;
     last = key;
-    if (isTombstone(rows.value())) {
+    if (isTombstone(row.bytes, row.start)) {
       claim(
         newer === undefined || newer.version === 1,
         () => `${named()} was put over a tombstone`,
@@ -77,7 +77,7 @@ function checkData(store: Store, tree: RowSet, claim: Claim): void {
       newer = undefined;
       continue;
     }
-    const pair = decodeVersion(key, revision, rows.value());
+    const pair = decodeVersion(key, revision, row.bytes, row.start, row.end);
     claim(pair.createRevision <= revision, () => `${named()} was created after it was modified`);
     claim(pair.version > 1 || pair.createRevision === revision, () => `${named()}: version`);
     // What only reads below the floor would see may be gone, in any pattern.

@@ -33,7 +33,7 @@ export function sieve(floor: number, bottom: boolean): (row: RowView) => boolean
       if (revision > floor) return false;
       const length = dataPrefixLength(row);
       const covered = settled.length === length && commonBytes(settled, row) === length;
-      settled.copy(row, length);
+      settled.copy(row, length, 0);
       if (revision === floor) return false;
       return covered || (bottom && isTombstone(row.bytes, row.start));
     }

@@ -61,7 +61,7 @@ export class TreeCursor implements LiveCursor {
         }
         continue;
       }
-      prefix.copy(row, length);
+      prefix.copy(row, length, 0);
       this.#steps = 0;
       if (isTombstone(row.bytes, row.start)) continue;
       this.#modRevision = revision;

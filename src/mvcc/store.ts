@@ -216,8 +216,9 @@ export class Store implements Applied, WatchedStore {
     const rows = this.#tree.scan(prefix, afterPrefix(prefix));
     while (rows.next()) {
       const modRevision = dataRevision(rows.row);
-      if (isTombstone(rows.value())) yield { type: "delete", key, modRevision };
-      else yield { type: "put", kv: decodeVersion(key, modRevision, rows.value()) };
+      const { bytes, end, start } = rows.row;
+      if (isTombstone(bytes, start)) yield { type: "delete", key, modRevision };
+      else yield { type: "put", kv: decodeVersion(key, modRevision, bytes, start, end) };
     }
   }
 
@@ -250,8 +251,8 @@ export class Store implements Applied, WatchedStore {
       this.#tree.get(dataKey(key, revision, sub)),
       "every history row has its data row",
     );
-    if (isTombstone(row)) return { type: "delete", key, modRevision: revision };
-    return { type: "put", kv: decodeVersion(key, revision, row) };
+    if (isTombstone(row, 0)) return { type: "delete", key, modRevision: revision };
+    return { type: "put", kv: decodeVersion(key, revision, row, 0, row.length) };
   }
 
   before(key: ByteString, revision: Revision): KeyValue | undefined {
@@ -262,8 +263,8 @@ export class Store implements Applied, WatchedStore {
     const { key, previousLease } = change;
     const row = dataRow(key, revision, sub);
     if (change.kind === "put") this.#tree.set(row, encodeHead(change), change.value);
-    else this.#tree.set(row, tombstone);
-    this.#tree.set(historyRow(revision, sub), bytesOfKey(key));
+    else this.#tree.set(row, tombstone, undefined);
+    this.#tree.set(historyRow(revision, sub), bytesOfKey(key), undefined);
     const lease = change.kind === "put" ? change.lease : 0n;
     if (previousLease === lease) return;
     if (previousLease !== 0n) {

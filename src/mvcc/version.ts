@@ -47,7 +47,7 @@ export function encodeHead(change: PutChange): Uint8Array {
 }
 
 /** True for the row of a deleted key, whose value begins at `start`. */
-export function isTombstone(bytes: Uint8Array, start = 0): boolean {
+export function isTombstone(bytes: Uint8Array, start: number): boolean {
   return ((bytes[start] ?? 0) & tombstoneFlag) !== 0;
 }
 
@@ -58,8 +58,8 @@ export function decodeVersion(
   key: ByteString,
   modRevision: Revision,
   bytes: Uint8Array,
-  start = 0,
-  end = bytes.length,
+  start: number,
+  end: number,
 ): KeyValue {
   const versionAt = readVarint(bytes, start + 1);
   const createRevision = revisionOf(varint);
