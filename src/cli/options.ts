@@ -136,7 +136,12 @@ export const storeOptions = {
 
 export const runOptions = {
   dataDirectory,
-  listen: option("listen", address(), "127.0.0.1:3379", "where etcd clients connect (gRPC); HTTP/1.1 gets the pages of --metrics-addr"),
+  listen: option(
+    "listen",
+    address(),
+    "127.0.0.1:3379",
+    "where etcd clients connect (gRPC); HTTP/1.1 gets the pages of --metrics-addr",
+  ),
   metricsAddress: option(
     "metrics-addr",
     address(),
