@@ -39,6 +39,10 @@ const bench = await Bench.open(
             stream.send({ text: "x".repeat(65_536) });
             await stream.drained();
           }
+          const [, drops] = /^drizzle (\d+)$/.exec(request.text) ?? [];
+          for (let left = Number(drops ?? 0); left > 0 && stream.writable; left--) {
+            stream.send({ text: "0123456789" });
+          }
           stream.send(request);
         }
       }),
