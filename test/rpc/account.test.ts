@@ -131,6 +131,15 @@ test("a client may be cut off by what another does while it is cut off", () => {
   expect([late.cuts, third.cuts]).toEqual([[], []]);
 });
 
+test("a client that is being cut off is not cut off again", () => {
+  const account = new Account(100);
+  const second = new Client(account);
+  const first: Client = new Client(account, () => second.hold(10));
+  second.hold(45);
+  first.hold(60);
+  expect([first.cuts, second.cuts]).toEqual([[60], []]);
+});
+
 test("whoever has not joined, or has left, is not counted", () => {
   const account = new Account(100);
   const client = new Client(account);

@@ -88,13 +88,25 @@ for (const [who, messageBytes, giveBack] of [
   });
 }
 
-test("a client that takes no DATA may not widen its windows without end", async () => {
-  await using peer = await Peer.connect(bench.server.port);
-  const one = wire.windowUpdate(0, 1);
-  const many = Buffer.concat(Array.from({ length: 1000 }, () => one));
+/** Widens the connection's window by 20,000, one at a time. */
+async function widenByOnes(peer: Peer): Promise<void> {
+  const many = Buffer.concat(Array.from({ length: 1000 }, () => wire.windowUpdate(0, 1)));
   for (let at = 0; at < 20 && !peer.closed; at++) {
     peer.write(many);
     await peer.drained();
   }
+}
+
+test("a client that takes no DATA may not widen its windows without end", async () => {
+  await using peer = await Peer.connect(bench.server.port);
+  await widenByOnes(peer);
+  await expectCutOff(peer, "ENHANCE_YOUR_CALM");
+});
+
+test("nor may one that has taken much, when it takes no more", async () => {
+  await using peer = await Peer.connect(bench.server.port, whole);
+  await download(peer, 2 ** 20, each(32_768));
+  expect(await peer.ping()).toBe(true);
+  await widenByOnes(peer);
   await expectCutOff(peer, "ENHANCE_YOUR_CALM");
 });

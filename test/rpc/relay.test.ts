@@ -155,6 +155,20 @@ test("a relayed connection to which only the server speaks stays", async () => {
   far.close();
 });
 
+test("a relayed connection on which only the client speaks stays", async () => {
+  const { far, relay, socket } = await relayed("ok");
+  const read = () => [...far.connections].reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+  for (let now = 0; now < 600_000; now += 50_000) {
+    relay.tick(now);
+    const before = read();
+    relay.data(Buffer.from("more"));
+    await until(() => read() === before + 4);
+  }
+  expect(socket.isDestroyed).toBe(false);
+  relay.close();
+  far.close();
+});
+
 test("what a client does not take when the server behind has closed is kept for it", async () => {
   const far = await Target.open((socket) => socket.end("0123456789"));
   const socket = new FakeSocket();
