@@ -6,8 +6,11 @@
 import type { Clock } from "../../lib/clock.ts";
 import { ConnectionError, errorCodes } from "./error.ts";
 
-const creditMax = 10_000;
-const creditPerMs = 1;
+const creditMax = 20_000;
+const creditPerMs = 10;
+
+/** Of a frame that takes a call back, or makes us end one; of most others it is 1. */
+export const costOfCall = 4;
 
 export class Calm {
   readonly #clock: Clock;

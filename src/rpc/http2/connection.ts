@@ -8,7 +8,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { CompressionError } from "../hpack/decoder.ts";
 import type { Conversation } from "../protocol.ts";
 import type { Socket } from "../socket.ts";
-import { Calm } from "./calm.ts";
+import { Calm, costOfCall } from "./calm.ts";
 import { ConnectionError, errorCodes } from "./error.ts";
 import { flags, frameTypes, preface, readU31 } from "./frame.ts";
 import { type FrameReceiver, Input } from "./input.ts";
@@ -211,7 +211,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
 
   #settings(bits: number, id: number, bytes: Uint8Array, from: number, to: number): void {
     if (id !== 0) throw new ConnectionError(errorCodes.protocolError, "SETTINGS on a stream");
-    this.#calm.spend(2 + this.#streams.size / 100, "settings");
+    this.#calm.spend(costOfCall + this.#streams.size / 100, "settings");
     if ((bits & flags.acknowledge) !== 0) {
       if (from === to) return;
       throw new ConnectionError(errorCodes.frameSizeError, "an acknowledgement with a payload");
@@ -239,7 +239,7 @@ export class Connection<Head> implements Conversation, FrameReceiver {
   #goAway(id: number, length: number): void {
     if (id !== 0) throw new ConnectionError(errorCodes.protocolError, "GOAWAY on a stream");
     if (length < 8) throw new ConnectionError(errorCodes.frameSizeError, "half a GOAWAY");
-    this.#calm.spend(1, "GOAWAYs");
+    this.#calm.spend(costOfCall, "GOAWAYs");
     if (this.#drain?.isFinal === true) return;
     this.#drain = { since: this.#options.clock.now(), isFinal: false };
     this.#seal();

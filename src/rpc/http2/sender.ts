@@ -29,6 +29,8 @@ import type { Stream } from "./stream.ts";
 const roomBytes = 262_144;
 /** What comes on top of it: headers, and answers to frames of a client that takes none. */
 const outputBytesMax = 4 * 2 ** 20;
+const bytesPerUpdate = 2048;
+const updatesPerFrame = 2;
 
 export class Sender {
   readonly #output: Output;
@@ -41,8 +43,11 @@ export class Sender {
   #isFrozen = false;
   /** Frames of HEADERS and DATA sent. */
   sent = 0;
-  /** Bytes of DATA sent. */
-  sentBytes = 0;
+  /**
+   * Frames that a client is expected to send for the DATA it got: a WINDOW_UPDATE for every few
+   * kilobytes, or two for each frame; but none for a frame that is short because its window is.
+   */
+  expected = 0;
 
   /** `overflowed` is called when the client lets more pile up than is kept for it. */
   constructor(output: Output, overflowed: () => void) {
@@ -108,7 +113,7 @@ export class Sender {
     at = writeFrameHeader(out, at, last.length, frameTypes.headers, ends, stream);
     copy(out, at, last);
     this.#window -= body.length;
-    this.sentBytes += body.length;
+    this.expected += updatesPerFrame + body.length / bytesPerUpdate;
     this.sent += 3;
   }
 
@@ -121,7 +126,8 @@ export class Sender {
   /** Sends bytes[from, to) as a frame of DATA; as many as `allowance` allows. */
   data(stream: number, bytes: Uint8Array, from: number, to: number): void {
     this.#window -= to - from;
-    this.sentBytes += to - from;
+    this.expected += (to - from) / bytesPerUpdate;
+    if (to === bytes.length) this.expected += updatesPerFrame;
     this.sent++;
     const at = this.#frame(to - from, frameTypes.data, 0, stream);
     const isAll = from === 0 && to === bytes.length;

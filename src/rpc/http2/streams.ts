@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../lib/clock.ts";
 import { BlockReader } from "./blocks.ts";
-import type { Calm } from "./calm.ts";
+import { type Calm, costOfCall } from "./calm.ts";
 import { ConnectionError, type ErrorCode, errorCodes, StreamError } from "./error.ts";
 import { OpenBlock } from "./fragments.ts";
 import { flags, readU31 } from "./frame.ts";
@@ -42,8 +42,6 @@ const resetsKept = 1000;
 const skipsKept = 16;
 /** Frames that a client sends around a call, besides those that are the call. */
 const framesPerAnswer = 4;
-/** For so much DATA a client is expected to send a WINDOW_UPDATE. */
-const bytesPerUpdate = 2048;
 
 /** What a header block that begins a stream means. */
 interface Begun<Head> {
@@ -60,7 +58,7 @@ export class Streams<Head> implements StreamOwner {
   readonly #resets = new Set<number>();
   /** Those that were passed over: the newest few ranges. */
   readonly #skipped: [from: number, to: number][] = [];
-  /** Bytes of DATA sent, as far as WINDOW_UPDATEs were expected for them. */
+  /** How much of what the sender expects has been credited. */
   #thanked = 0;
   #newest = 0;
   /** The newest that came too late to be taken. */
@@ -201,7 +199,7 @@ export class Streams<Head> implements StreamOwner {
   resetStream(id: number, length: number): void {
     if (length !== 4) throw frameSizeError("RST_STREAM of another length than 4");
     if (id === 0 || this.#isIdle(id)) throw protocolError("RST_STREAM on no stream");
-    this.#options.calm.spend(1, "resets");
+    this.#options.calm.spend(costOfCall, "resets");
     const stream = this.#open.get(id);
     if (stream !== undefined) this.#remove(stream, true);
   }
@@ -209,9 +207,9 @@ export class Streams<Head> implements StreamOwner {
   windowUpdate(id: number, bytes: Uint8Array, from: number, to: number): void {
     if (to - from !== 4) throw frameSizeError("WINDOW_UPDATE of another length than 4");
     const increment = readU31(bytes, from);
-    const { sentBytes } = this.sender;
-    this.#options.calm.earn((sentBytes - this.#thanked) / bytesPerUpdate);
-    this.#thanked = sentBytes;
+    const { expected } = this.sender;
+    this.#options.calm.earn(expected - this.#thanked);
+    this.#thanked = expected;
     this.#options.calm.spend(1, "window updates");
     if (id === 0) {
       if (increment === 0) throw protocolError("WINDOW_UPDATE by 0");
@@ -258,7 +256,7 @@ export class Streams<Head> implements StreamOwner {
   #begin(id: number, isEnd: boolean, bytes: Uint8Array, from: number, to: number): void {
     if (id > this.#last) {
       this.#tooLate = Math.max(this.#tooLate, id);
-      this.#options.calm.spend(1, "streams after the last");
+      this.#options.calm.spend(costOfCall, "streams after the last");
       this.#blocks.fieldsOf(bytes, from, to);
       this.#reset(id, errorCodes.refusedStream);
       return;
@@ -276,7 +274,7 @@ export class Streams<Head> implements StreamOwner {
       }
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
-      this.#options.calm.spend(1, "bad requests");
+      this.#options.calm.spend(costOfCall, "bad requests");
       this.#reset(id, error.code);
       return;
     }
@@ -339,7 +337,7 @@ export class Streams<Head> implements StreamOwner {
   /** Ends a stream for a StreamError; any other error is not the stream's. */
   #blame(stream: Stream, error: unknown): void {
     if (!(error instanceof StreamError)) throw error;
-    this.#options.calm.spend(1, "bad frames");
+    this.#options.calm.spend(costOfCall, "bad frames");
     stream.reset(error.code);
   }
 

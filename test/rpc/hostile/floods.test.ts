@@ -211,7 +211,7 @@ for (const [what, frame] of [
 attack("a response that is asked for octet by octet (CVE-2019-9511)", async ({ connect }) => {
   const peer = await connect({ settings: [[settingIds.initialWindowSize, 0]] });
   const streams = Array.from({ length: 10 }, () => request(peer, sayPath, "bytes 100000"));
-  for (let sent = 0; sent < 20_000 && !peer.closed; sent += 10) {
+  for (let sent = 0; sent < 100_000 && !peer.closed; sent += 10) {
     peer.send(...streams.map((stream) => wire.windowUpdate(stream, 1)));
     await peer.drained();
   }
