@@ -5,7 +5,7 @@
 import * as pb from "../gen/etcdserverpb/rpc.ts";
 import type * as kvpb from "../gen/mvccpb/kv.ts";
 import { unreachable } from "../lib/assert.ts";
-import { byteStringOf, bytesOf } from "../lib/bytes.ts";
+import { byteStringOf, bytesOf, compact } from "../lib/bytes.ts";
 import type { Header } from "../member/member.ts";
 import type {
   Compare,
@@ -62,7 +62,7 @@ export function putCommandOf(request: pb.PutRequest): PutCommand | Refusal {
   const put: PutCommand = {
     kind: "put",
     key: byteStringOf(request.key),
-    value: request.value,
+    value: compact(request.value),
     lease: request.lease,
     previous: request.prevKv,
     ignoreValue: request.ignoreValue,

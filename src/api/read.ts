@@ -3,7 +3,7 @@
  * clients usually write it is left to the generated codecs and convert.ts, which say what is wrong.
  */
 import type * as pb from "../gen/etcdserverpb/rpc.ts";
-import { byteStringOf } from "../lib/bytes.ts";
+import { byteStringOf, compact } from "../lib/bytes.ts";
 import type {
   Compare,
   DeleteRangeCommand,
@@ -17,7 +17,7 @@ import { bytesTag, FieldReader, varintTag } from "./protobuf.ts";
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
-/** The PutRequest in bytes[from, to), a value being a view; undefined for one that is unusual. */
+/** The PutRequest in bytes[from, to), whose value may be a view; undefined for one that is unusual. */
 export function readPut(bytes: Uint8Array, from: number, to: number): PutCommand | undefined {
   const reader = new FieldReader(bytes, from, to);
   let key = "";
@@ -27,7 +27,7 @@ export function readPut(bytes: Uint8Array, from: number, to: number): PutCommand
   while (reader.at < to) {
     const tag = bytes[reader.at++] as number;
     if (tag === bytesTag(1)) key = byteStringOf(bytes, reader.pass(), reader.at);
-    else if (tag === bytesTag(2)) value = bytes.subarray(reader.pass(), reader.at);
+    else if (tag === bytesTag(2)) value = compact(bytes.subarray(reader.pass(), reader.at));
     else if (tag === varintTag(3)) lease = reader.varint64();
     else if (tag === varintTag(4)) previous = reader.varint() !== 0;
     else return undefined;

@@ -41,6 +41,11 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** `bytes`, or a copy where keeping them would keep memory of four times their size or more. */
+export function compact(bytes: Uint8Array): Uint8Array {
+  return bytes.length * 4 < bytes.buffer.byteLength ? copyOf(bytes) : bytes;
+}
+
 /** A copy of bytes[from, to) in memory of its own; a Buffer's `slice` is none. */
 export function copyOf(bytes: Uint8Array, from = 0, to = bytes.length): Uint8Array {
   const copy = new Uint8Array(to - from);

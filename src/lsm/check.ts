@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import { CorruptionError } from "../lib/corruption.ts";
 import { type Disk, readWhole } from "../lib/disk.ts";
 import { BlockCursor } from "./block.ts";
-import { bytesHash, filterMayHave } from "./filter.ts";
+import { filterMayHave, prefixHash } from "./filter.ts";
 import type { Live } from "./live.ts";
 import { encodeManifest, manifestName } from "./manifest.ts";
 import { ReadAhead } from "./readahead.ts";
@@ -160,7 +160,7 @@ function* checkRows(table: Table, schema: Schema): Generator<TableDamage | undef
     if (last !== undefined && key <= last) {
       yield whole(table, `has keys that do not ascend, at row ${count}`);
     }
-    if (!filterMayHave(table.filter, bytesHash(row, schema.prefixLength(row)))) {
+    if (!filterMayHave(table.filter, prefixHash(key, schema.prefixLength(row)))) {
       yield whole(table, `has a filter that denies row ${count}`);
     }
     summary.add(row);

@@ -200,7 +200,11 @@ export class Committer {
 
   #blame(error: unknown, fail: Fail): void {
     if (isGrave(error)) this.#options.fatal(error);
-    fail(error);
+    try {
+      fail(error);
+    } catch (another) {
+      this.#options.fatal(another);
+    }
   }
 
   /** Writes the entry that begins the term; resolves when it is applied. */

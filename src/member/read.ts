@@ -61,7 +61,7 @@ export class Reader {
     this.#options = options;
   }
 
-  /** Ranges that were asked for. */
+  /** Reads that were asked for. */
   get reads(): number {
     return this.#reads;
   }
@@ -88,6 +88,7 @@ export class Reader {
   txn(command: TxnCommand): Answer<TxnReply> {
     const refusal = this.#barrier(true);
     if (refusal !== undefined) return refusal;
+    this.#reads++;
     const { meters, store } = this.#options;
     const counted = (reply: TxnReply | Refusal) => {
       meters.answered(reply);

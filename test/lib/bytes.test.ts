@@ -2,6 +2,8 @@ import { expect, test } from "bun:test";
 import {
   byteStringOf,
   bytesOf,
+  compact,
+  copyOf,
   orderedU32,
   orderedU64,
   prefixEnd,
@@ -12,6 +14,18 @@ import { chainHash, crc32, sha256 } from "../../src/lib/checksum.ts";
 import { Heap } from "../../src/lib/heap.ts";
 import { createLogger } from "../../src/lib/logger.ts";
 import { SeededRandom, SystemRandom } from "../../src/lib/random.ts";
+
+test("what is to be kept of a packet is a copy, unless it is most of it", () => {
+  const packet = Buffer.alloc(1000, "0123456789");
+  const [few, most] = [packet.subarray(10, 200), packet.subarray(0, 300)];
+  expect(compact(most)).toBe(most);
+  expect(compact(few)).toEqual(new Uint8Array(few));
+  expect(compact(few).buffer.byteLength).toBe(190);
+  // A Buffer's own `slice` would show this change.
+  const copy = copyOf(packet, 0, 3);
+  packet.fill("x");
+  expect(Buffer.from(copy).toString()).toBe("012");
+});
 
 test("every byte survives the way to a byte string and back", () => {
   const all = Uint8Array.from({ length: 256 }, (_, at) => at);
