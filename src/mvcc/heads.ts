@@ -13,7 +13,7 @@
  *           |       |bytes  |double; 0: gone|double         |double         |       |     |
  *           +-------+-------+---------------+---------------+---------------+-------+-----+
  *
- * It begins small and grows up to a bound.
+ * The ring is made in pieces, when they are first needed. A record lies in one piece.
  */
 import type { ByteString } from "../lib/bytes.ts";
 import { bytesHash } from "../lsm/filter.ts";
@@ -22,8 +22,9 @@ import { wordsOf } from "../lsm/view.ts";
 import type { LeaseId, Revision } from "../model/revision.ts";
 import type { VersionHead } from "./version.ts";
 
-const ringBytesMin = 2 ** 14;
 const ringBytesMax = 2 ** 24;
+const pieceBytesMax = 2 ** 20;
+const piecesMin = 4;
 /** One slot for so many bytes of the ring, about a record's. */
 const bytesPerSlot = 64;
 const ways = 4;
@@ -37,17 +38,21 @@ const leaseAt = 32;
 const keyAt = 40;
 
 export class Heads {
-  readonly #ringBytesMax: number;
+  readonly #ringBytes: number;
+  readonly #pieceBytes: number;
+  readonly #pieces: DataView[] = [];
+  readonly #slots: Float64Array;
   readonly #probe = new RowKey();
-  #ring = Buffer.allocUnsafeSlow(ringBytesMin);
-  #words = wordsOf(this.#ring);
-  #slots = new Float64Array(ringBytesMin / bytesPerSlot);
   /** Bytes written so far, where the next record begins; a slot with 0 is empty. */
   #end = lineBytes;
+  /** The piece that holds the record last found or made. */
+  #piece: DataView = new DataView(new ArrayBuffer(0));
 
-  /** Bytes of the ring at most, a power of two. */
-  constructor(bytesMax = ringBytesMax) {
-    this.#ringBytesMax = bytesMax;
+  /** Bytes of the ring, a power of two. */
+  constructor(ringBytes = ringBytesMax) {
+    this.#ringBytes = ringBytes;
+    this.#pieceBytes = Math.min(pieceBytesMax, ringBytes / piecesMin);
+    this.#slots = new Float64Array(ringBytes / bytesPerSlot);
   }
 
   /** The head of the newest version of `key`, null when that is deleted; undefined: not known here. */
@@ -55,14 +60,14 @@ export class Heads {
     if (key.length > keyBytesMax) return undefined;
     const at = this.#find(this.#hashOf(key), key.length);
     if (at < 0) return undefined;
-    const words = this.#words;
-    const createRevision = words.getFloat64(at + createAt) as Revision;
+    const piece = this.#piece;
+    const createRevision = piece.getFloat64(at + createAt) as Revision;
     if (createRevision === 0) return null;
     return {
       createRevision,
-      modRevision: words.getFloat64(at + modAt) as Revision,
-      version: words.getFloat64(at + versionAt),
-      lease: leaseIn(words, at + leaseAt),
+      modRevision: piece.getFloat64(at + modAt) as Revision,
+      version: piece.getFloat64(at + versionAt),
+      lease: leaseIn(piece, at + leaseAt),
     };
   }
 
@@ -79,13 +84,13 @@ export class Heads {
     const hash = this.#hashOf(key);
     const known = this.#find(hash, length);
     const at = known < 0 ? this.#add(hash, length) : known;
-    const words = this.#words;
-    words.setFloat64(at + createAt, createRevision);
-    words.setFloat64(at + modAt, modRevision);
-    words.setFloat64(at + versionAt, version);
-    words.setInt32(at + leaseAt, 0);
-    words.setInt32(at + leaseAt + 4, 0);
-    if (lease !== 0n) words.setBigInt64(at + leaseAt, lease);
+    const piece = this.#piece;
+    piece.setFloat64(at + createAt, createRevision);
+    piece.setFloat64(at + modAt, modRevision);
+    piece.setFloat64(at + versionAt, version);
+    piece.setInt32(at + leaseAt, 0);
+    piece.setInt32(at + leaseAt + 4, 0);
+    if (lease !== 0n) piece.setBigInt64(at + leaseAt, lease);
   }
 
   /** Remembers that `key` is deleted. */
@@ -98,7 +103,7 @@ export class Heads {
     if (key.length > keyBytesMax) return;
     const at = this.#find(this.#hashOf(key), key.length);
     // No key is that long.
-    if (at >= 0) this.#words.setUint32(at + 4, keyBytesMax + 1);
+    if (at >= 0) this.#piece.setUint32(at + 4, keyBytesMax + 1);
   }
 
   /** Takes the bytes of `key` into #probe. */
@@ -106,53 +111,69 @@ export class Heads {
     return bytesHash(this.#probe.take(key), key.length);
   }
 
-  /** Where the ring has the record of the key in #probe; -1 when it has none. */
+  /** Where #piece has the record of the key in #probe; -1 when none has. */
   #find(hash: number, length: number): number {
-    const ring = this.#ring;
-    const from = this.#end - ring.length;
+    const from = this.#end - this.#ringBytes;
     const slot = hash & (this.#slots.length - 1);
     for (let way = 0; way < ways; way++) {
       const position = this.#slots[slot ^ way] as number;
       if (position === 0 || position < from) continue;
-      const at = position & (ring.length - 1);
-      if (this.#words.getUint32(at) === hash && this.#isProbe(at, length)) return at;
+      const at = this.#open(position);
+      if (this.#piece.getUint32(at) === hash && this.#isProbe(at, length)) return at;
     }
     return -1;
   }
 
+  /** Makes #piece the one that holds what is written at `position`; returns where in it. */
+  #open(position: number): number {
+    const at = position & (this.#ringBytes - 1);
+    this.#piece = this.#pieces[Math.trunc(at / this.#pieceBytes)] as DataView;
+    return at & (this.#pieceBytes - 1);
+  }
+
   #isProbe(at: number, length: number): boolean {
-    const words = this.#words;
-    if (words.getUint32(at + 4) !== length) return false;
+    const piece = this.#piece;
+    if (piece.getUint32(at + 4) !== length) return false;
     const { keyAt: probeAt, keyBytes, keyWords } = this.#probe;
     const whole = length & ~3;
     const from = at + keyAt;
     for (let index = 0; index < whole; index += 4) {
-      if (words.getInt32(from + index) !== keyWords.getInt32(probeAt + index)) return false;
+      if (piece.getInt32(from + index) !== keyWords.getInt32(probeAt + index)) return false;
     }
     for (let index = whole; index < length; index++) {
-      if (this.#ring[from + index] !== keyBytes[probeAt + index]) return false;
+      if (piece.getUint8(from + index) !== keyBytes[probeAt + index]) return false;
     }
     return true;
   }
 
-  /** Makes a record for the key in #probe; returns where it is. */
+  /** Makes a record for the key in #probe; returns where #piece has it. */
   #add(hash: number, length: number): number {
     const size = Math.ceil((keyAt + length) / lineBytes) * lineBytes;
-    while (this.#end + size > this.#ring.length && this.#ring.length < this.#ringBytesMax) {
-      this.#grow();
-    }
-    const ring = this.#ring;
-    const left = ring.length - (this.#end % ring.length);
+    const left = this.#pieceBytes - (this.#end & (this.#pieceBytes - 1));
     if (size > left) this.#end += left;
     const position = this.#end;
-    const at = position % ring.length;
     this.#end += size;
-    this.#words.setUint32(at, hash);
-    this.#words.setUint32(at + 4, length);
-    const { keyAt: probeAt, keyBytes, keyEnd } = this.#probe;
-    keyBytes.copy(ring, at + keyAt, probeAt, keyEnd);
+    if (position >= this.#pieces.length * this.#pieceBytes && position < this.#ringBytes) {
+      this.#pieces.push(wordsOf(Buffer.allocUnsafeSlow(this.#pieceBytes)));
+    }
+    const at = this.#open(position);
+    const piece = this.#piece;
+    piece.setUint32(at, hash);
+    piece.setUint32(at + 4, length);
+    this.#writeProbe(piece, at + keyAt, length);
     this.#place(hash, position);
     return at;
+  }
+
+  #writeProbe(piece: DataView, from: number, length: number): void {
+    const { keyAt: probeAt, keyBytes, keyWords } = this.#probe;
+    const whole = length & ~3;
+    for (let index = 0; index < whole; index += 4) {
+      piece.setInt32(from + index, keyWords.getInt32(probeAt + index));
+    }
+    for (let index = whole; index < length; index++) {
+      piece.setUint8(from + index, keyBytes[probeAt + index] as number);
+    }
   }
 
   /** Puts a position into the slot of its hash that has the oldest. */
@@ -164,19 +185,6 @@ export class Heads {
       if ((slots[slot ^ way] as number) < (slots[oldest] as number)) oldest = slot ^ way;
     }
     slots[oldest] = position;
-  }
-
-  /** Doubles the ring, which nothing has been written over yet. */
-  #grow(): void {
-    const before = this.#ring;
-    this.#ring = Buffer.allocUnsafeSlow(before.length * 2);
-    this.#words = wordsOf(this.#ring);
-    before.copy(this.#ring);
-    const positions = this.#slots;
-    this.#slots = new Float64Array(positions.length * 2);
-    for (const position of positions) {
-      if (position > 0) this.#place(this.#words.getUint32(position), position);
-    }
   }
 }
 
