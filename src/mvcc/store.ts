@@ -9,7 +9,14 @@
  *   forget()                           what is pending did not make it into the log
  */
 import { assert, must } from "../lib/assert.ts";
-import { Beginnings, type ByteString, byteStringOf, bytesOf, putBytes } from "../lib/bytes.ts";
+import {
+  Beginnings,
+  type ByteString,
+  byteStringOf,
+  bytesOf,
+  compact,
+  putBytes,
+} from "../lib/bytes.ts";
 import type { Cursor, RowSet } from "../lsm/tree.ts";
 import type { Command, TxnCommand } from "../model/command.ts";
 import { type Change, changesOf, type Entry } from "../model/entry.ts";
@@ -252,11 +259,12 @@ export class Store implements Applied, WatchedStore {
       "every history row has its data row",
     );
     if (isTombstone(row, 0)) return { type: "delete", key, modRevision: revision };
-    return { type: "put", kv: decodeVersion(key, revision, row, 0, row.length) };
+    return { type: "put", kv: kept(decodeVersion(key, revision, row, 0, row.length)) };
   }
 
   before(key: ByteString, revision: Revision): KeyValue | undefined {
-    return revision - 1 < this.#floor ? undefined : this.latest(key, revision - 1);
+    const pair = revision - 1 < this.#floor ? undefined : this.latest(key, revision - 1);
+    return pair && kept(pair);
   }
 
   #applyChange(change: Change, revision: Revision, sub: number): void {
@@ -296,6 +304,11 @@ export class Store implements Applied, WatchedStore {
 }
 
 const nothing = new Uint8Array(0);
+
+/** A pair that may be kept long: its value is no view of much more. */
+function kept(pair: KeyValue): KeyValue {
+  return { ...pair, value: compact(pair.value) };
+}
 
 const keyScratch = Buffer.alloc(1024);
 const keys = new Beginnings(keyScratch);

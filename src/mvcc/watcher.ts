@@ -53,6 +53,8 @@ export class Watcher {
   nextRevision: number;
   /** Bytes in the queue. */
   queuedBytes = 0;
+  /** The revision of the entry that it was fed last. */
+  touchedAt = 0;
   /** The floor that ended it, not handed out yet. */
   #compactedAt: number | undefined;
   #queue: Batch[] = [];
@@ -91,7 +93,7 @@ export class Watcher {
    * Queues an event of `revision`. Events of one revision share a batch; with `headerRevision` given,
    * so do those of a whole slice of history. Returns the bytes it adds.
    */
-  push(event: Event, revision: Revision, headerRevision?: Revision): number {
+  push(event: Event, revision: Revision, headerRevision: Revision | undefined): number {
     const bytes = eventBytes(event);
     const last = this.#queue.at(-1);
     const joins = last?.revision === (headerRevision ?? revision);

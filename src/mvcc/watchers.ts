@@ -25,9 +25,9 @@ export interface WatchedStore {
     revision: number,
     visit: (revision: Revision, sub: number, key: ByteString) => boolean,
   ): boolean;
-  /** The event at a position of history. */
+  /** The event at a position of history; it may be kept. */
   eventAt(revision: Revision, sub: number, key: ByteString): Event;
-  /** A key as it was one revision before; undefined when it was absent, or that is compacted. */
+  /** A key as it was one revision before, to be kept; undefined when it was absent or is compacted. */
   before(key: ByteString, revision: Revision): KeyValue | undefined;
 }
 
@@ -135,22 +135,24 @@ export class Watchers {
   /** Feeds the synced watchers the changes of an entry that was just applied. */
   notify(changes: readonly Change[], revision: Revision): void {
     if (this.#synced.all.size === 0) return;
-    const touched = new Set<Watcher>();
+    const touched: Watcher[] = [];
     for (const change of changes) this.#notifyChange(change, revision, touched);
     for (const watcher of touched) watcher.onReady();
   }
 
-  #notifyChange(change: Change, revision: Revision, touched: Set<Watcher>): void {
-    const plain = eventOf(change, revision);
+  /** Notes in `touched` whom the change concerns and no change of its entry did before. */
+  #notifyChange(change: Change, revision: Revision, touched: Watcher[]): void {
+    let plain: Event | undefined;
     let withPrevious: Event | undefined;
     this.#synced.each(change.key, (watcher) => {
-      if (watcher.nextRevision > revision || !watcher.wants(plain.type)) return;
-      if (watcher.request.previous) {
-        withPrevious ??= this.#withPrevious(plain, revision);
-      }
+      if (watcher.nextRevision > revision || !watcher.wants(change.kind)) return;
+      plain ??= eventOf(change, revision);
+      if (watcher.request.previous) withPrevious ??= this.#withPrevious(plain, revision);
       const event = watcher.request.previous ? (withPrevious ?? plain) : plain;
-      this.#queuedBytes += watcher.push(event, revision);
-      touched.add(watcher);
+      this.#queuedBytes += watcher.push(event, revision, undefined);
+      if (watcher.touchedAt === revision) return;
+      watcher.touchedAt = revision;
+      touched.push(watcher);
     });
     for (const watcher of touched) if (this.#overflows(watcher)) this.#fallBehind(watcher);
   }
@@ -317,7 +319,7 @@ class WatcherIndex {
   each(key: ByteString, visit: (watcher: Watcher) => void): void {
     const watchers = this.#single.get(key);
     if (watchers !== undefined) for (const watcher of watchers) visit(watcher);
-    this.#ranges.each(key, visit);
+    if (this.#ranges.count > 0) this.#ranges.each(key, visit);
   }
 }
 
