@@ -78,14 +78,14 @@ export class Beginnings {
 
 /** Copies bytes[from, to) into `target` at `at`; returns where they end. Made for a few bytes. */
 export function copyShort(
-  bytes: Buffer,
+  bytes: Uint8Array,
   from: number,
   to: number,
   target: Buffer,
   at: number,
 ): number {
   const length = to - from;
-  if (length > shortMax) return at + bytes.copy(target, at, from, to);
+  if (length > shortMax) return at + bufferOf(bytes).copy(target, at, from, to);
   for (let offset = 0; offset < length; offset++) {
     target[at + offset] = bytes[from + offset] as number;
   }

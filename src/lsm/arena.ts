@@ -8,6 +8,7 @@
  * little-endian.
  */
 import { assert } from "../lib/assert.ts";
+import { copyShort } from "../lib/bytes.ts";
 import { type KeyView, wordsOf } from "./view.ts";
 
 const chunkBitsMax = 20;
@@ -44,11 +45,13 @@ export class Arena {
     if (this.#at + size > this.#chunk.length) this.#grow(size);
     const chunk = this.#chunk;
     const start = this.#at;
-    let at = chunk.writeUInt32LE(keyBytes, start);
-    at += key.keyBytes.copy(chunk, at, key.keyAt, key.keyEnd);
-    at = chunk.writeUInt32LE(head === undefined ? 0 : valueBytes + 1, at);
-    if (head !== undefined) chunk.set(head, at);
-    if (head !== undefined && tail !== undefined) chunk.set(tail, at + head.length);
+    const words = this.#words[this.#words.length - 1] as DataView;
+    words.setUint32(start, keyBytes, true);
+    let at = copyShort(key.keyBytes, key.keyAt, key.keyEnd, chunk, start + lengthBytes);
+    words.setUint32(at, head === undefined ? 0 : valueBytes + 1, true);
+    at += lengthBytes;
+    if (head !== undefined) at = copyShort(head, 0, head.length, chunk, at);
+    if (head !== undefined && tail !== undefined) chunk.set(tail, at);
     this.#at += size;
     this.#bytes += size;
     return (this.#chunks.length - 1) * 2 ** this.#chunkBits + start;

@@ -45,7 +45,10 @@ export class Heads {
   readonly #probe = new RowKey();
   /** Bytes written so far, where the next record begins; a slot with 0 is empty. */
   #end = lineBytes;
-  /** The piece that holds the record last found or made. */
+  /** The key looked for last, its hash, and where #piece has its record, -1 when none has. */
+  #key: ByteString | undefined;
+  #hash = 0;
+  #at = -1;
   #piece: DataView = new DataView(new ArrayBuffer(0));
 
   /** Bytes of the ring, a power of two. */
@@ -58,7 +61,7 @@ export class Heads {
   /** The head of the newest version of `key`, null when that is deleted; undefined: not known here. */
   get(key: ByteString): VersionHead | null | undefined {
     if (key.length > keyBytesMax) return undefined;
-    const at = this.#find(this.#hashOf(key), key.length);
+    const at = this.#find(key);
     if (at < 0) return undefined;
     const piece = this.#piece;
     const createRevision = piece.getFloat64(at + createAt) as Revision;
@@ -79,11 +82,9 @@ export class Heads {
     version: number,
     lease: LeaseId,
   ): void {
-    const { length } = key;
-    if (length > keyBytesMax) return;
-    const hash = this.#hashOf(key);
-    const known = this.#find(hash, length);
-    const at = known < 0 ? this.#add(hash, length) : known;
+    if (key.length > keyBytesMax) return;
+    const known = this.#find(key);
+    const at = known < 0 ? this.#add(this.#hash, key.length) : known;
     const piece = this.#piece;
     piece.setFloat64(at + createAt, createRevision);
     piece.setFloat64(at + modAt, modRevision);
@@ -101,18 +102,22 @@ export class Heads {
   /** Forgets what is known of `key`. */
   forget(key: ByteString): void {
     if (key.length > keyBytesMax) return;
-    const at = this.#find(this.#hashOf(key), key.length);
+    const at = this.#find(key);
     // No key is that long.
     if (at >= 0) this.#piece.setUint32(at + 4, keyBytesMax + 1);
+    this.#key = undefined;
   }
 
-  /** Takes the bytes of `key` into #probe. */
-  #hashOf(key: ByteString): number {
-    return bytesHash(this.#probe.take(key), key.length);
+  /** Looks for `key`: where #piece has its record, -1 when none has. Who asks often writes next. */
+  #find(key: ByteString): number {
+    if (key === this.#key) return this.#at;
+    this.#hash = bytesHash(this.#probe.take(key), key.length);
+    this.#at = this.#lookUp(this.#hash, key.length);
+    this.#key = key;
+    return this.#at;
   }
 
-  /** Where #piece has the record of the key in #probe; -1 when none has. */
-  #find(hash: number, length: number): number {
+  #lookUp(hash: number, length: number): number {
     const from = this.#end - this.#ringBytes;
     const slot = hash & (this.#slots.length - 1);
     for (let way = 0; way < ways; way++) {
@@ -162,6 +167,7 @@ export class Heads {
     piece.setUint32(at + 4, length);
     this.#writeProbe(piece, at + keyAt, length);
     this.#place(hash, position);
+    this.#at = at;
     return at;
   }
 
