@@ -35,6 +35,7 @@ test("links in the pages lead to files", async () => {
     "README.md",
     "CHANGELOG.md",
     "docs/benchmarks.md",
+    "docs/benchmarks-storage.md",
     "docs/durability.md",
     "docs/metrics.md",
     "docs/operations.md",

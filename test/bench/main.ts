@@ -5,7 +5,9 @@
  *   bun run bench --only door        one suite (repeat it for more): door, crowd, floor, million, storage, bucket
  *   bun run bench --rounds 5
  *   bun run bench --quick            a hundredth of the work: says that it runs, and no more
- *   bun run bench --json out.json --markdown docs/benchmarks.md
+ *   bun run bench --json out.json
+ *   bun run bench --only door --only crowd --only floor --markdown docs/benchmarks.md
+ *   bun run bench --only million --only storage --only bucket --markdown docs/benchmarks-storage.md
  *
  * Each round runs etcd, then T4, each on a directory of its own on the disk of this project. What is
  * printed are medians over the rounds; the JSON has the values of each.
