@@ -95,6 +95,9 @@ export interface CommitterOptions {
   readonly fatal: (error: unknown) => void;
 }
 
+/** Callers that are fewer than the processor and the disk can serve at the same time. */
+const fewMax = 32;
+
 type Phase = "serving" | "stopping" | "failed";
 
 export class Committer {
@@ -288,8 +291,7 @@ export class Committer {
   async #run(): Promise<void> {
     try {
       for (;;) {
-        // One turn, so that everything that arrives together shares a sync.
-        await this.#options.clock.yield();
+        await this.#gather();
         const batch = this.#close();
         if (batch === undefined) break;
         await this.#commit(batch);
@@ -298,6 +300,14 @@ export class Committer {
       this.#fail(error);
     }
     this.#pump = undefined;
+  }
+
+  /** One turn, so that what arrives together shares a sync; more while a few still come. */
+  async #gather(): Promise<void> {
+    for (let count = -1; this.#open.entries.length > count && count < fewMax; ) {
+      count = this.#open.entries.length;
+      await this.#options.clock.yield();
+    }
   }
 
   #close(): Batch | undefined {
@@ -319,7 +329,10 @@ export class Committer {
       if (!(await synced)) return this.#dropAll("noSpace");
       await tree.room();
       const done = batch;
-      const next = batchDelayMs > 0 ? undefined : this.#close();
+      // A few callers are answered first, and ask again in time to share a sync with those that wait:
+      // else the two would take turns, and everybody would wait for two.
+      const areFew = done.waiters.length + this.#open.waiters.length <= fewMax;
+      const next = batchDelayMs > 0 || areFew ? undefined : this.#close();
       if (next === undefined) {
         this.#inFlight = undefined;
         this.#apply(done, position);
@@ -346,8 +359,7 @@ export class Committer {
     const started = clock.now();
     meters.queueSeconds.observe((started - (batch.waiters[0]?.since ?? started)) / 1000);
     let shipped: Promise<void> | undefined;
-    // One caller, and nobody who reads: then nobody minds if the event loop waits for the device.
-    const isAlone = batch.waiters.length === 1 && reads() === this.#reads;
+    const isQuiet = batch.waiters.length <= fewMax && reads() === this.#reads;
     this.#reads = reads();
     try {
       await log.sync(
@@ -357,7 +369,7 @@ export class Committer {
             // It is waited for below; until then its failure is nobody's.
             shipped.catch(() => undefined);
           }),
-        isAlone && ship === undefined,
+        isQuiet && ship === undefined,
       );
     } catch (error) {
       if (error instanceof LogFullError) return false;

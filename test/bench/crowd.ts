@@ -28,7 +28,7 @@ const message = rangeRequest(keyOf(0));
 
 export const crowd: Suite = {
   name: suite,
-  rounds: 3,
+  rounds: 1,
   about:
     "Our own client. The storm: 1,000 connections that are opened at once, each for one read; from " +
     "the first step of the first to the last answer, and the latency from the opening of a " +

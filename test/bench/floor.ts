@@ -14,7 +14,7 @@ const suite = "floor";
 
 export const floor: Suite = {
   name: suite,
-  rounds: 3,
+  rounds: 1,
   about:
     "T4 alone, put 16x16 by h2load, beside what it cannot be faster than. The bare server speaks as " +
     "much HTTP/2 as the load needs, on the sockets of Bun, and gives each request the same answer: " +

@@ -59,6 +59,36 @@ test("what is proposed in one turn shares a sync, and so does all that comes whi
   expect(syncs()).toBe(before + 2);
 });
 
+test("a few callers who came at different times soon share their syncs", async () => {
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  let syncs = 0;
+  const disk = new SimDisk({
+    delay: async () => {
+      for (let at = 0; at < 10; at++) await turn();
+    },
+    fault: (call) => {
+      if (call.operation === "sync" && isLogCall(call)) syncs++;
+      return undefined;
+    },
+  });
+  const { member } = await openMember(disk);
+  const rounds = 20;
+  // Each asks again a turn after it was answered, as a client does.
+  const caller = async (name: string) => {
+    for (let round = 0; round < rounds; round++) {
+      await member.propose(putOf(name));
+      await turn();
+    }
+  };
+  const before = syncs;
+  const first = Array.from({ length: 8 }, (_, at) => caller(`first ${at}`));
+  await until(() => syncs > before);
+  const second = Array.from({ length: 8 }, (_, at) => caller(`second ${at}`));
+  await Promise.all([...first, ...second]);
+  // If they took turns they would need two for each round.
+  expect(syncs - before).toBeLessThan(rounds * 1.5);
+});
+
 test("nothing is seen of a write before it is durable", async () => {
   const { gate, member } = await gatedMember();
   const request = { range: everything, startRevision: 0, previous: false };
