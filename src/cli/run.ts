@@ -47,8 +47,8 @@ const closeMsMax = 2000;
 const failMsMax = 1000;
 const sendQueueBytesMax = 4 * mebibyte;
 const concurrentStreamsMax = 100_000;
-/** Enough for a range of a million keys or two. */
-const heldBytesMax = 1024 * mebibyte;
+/** Some more than the largest message there can be: no client is cut off for one answer. */
+const heldBytesMax = 2304 * mebibyte;
 
 class Run {
   readonly #options: RunOptions;

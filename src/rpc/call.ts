@@ -59,6 +59,9 @@ export const noRequest: Status = {
 /** Of a request whose end is missing. */
 export const cutShort: Status = { code: codes.internal, message: "unexpected EOF" };
 
+/** No client takes a larger message, and its length would soon not fit its header. */
+const messageBytesMax = 2 ** 31 - 1;
+
 const internal: Status = { code: codes.internal, message: "internal error" };
 const late: Status = { code: codes.deadlineExceeded, message: "context deadline exceeded" };
 
@@ -185,8 +188,12 @@ export abstract class ServerCall implements Call, StreamReceiver, Due {
     return bytes;
   }
 
-  /** Counts a message of `length` bytes. */
+  /** Counts a message of `length` bytes; StatusError, in the words of Go's gRPC, for one too large. */
   protected sending(length: number): void {
+    if (length > messageBytesMax) {
+      const message = `trying to send message larger than max (${length} vs. ${messageBytesMax})`;
+      throw new StatusError(codes.resourceExhausted, message);
+    }
     this.entry.meters.sent.add(1);
     this.calls.meters.sentBytes.add(length);
   }

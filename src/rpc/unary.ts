@@ -71,7 +71,12 @@ export class UnaryCall extends ServerCall implements Reply<unknown> {
   sendPieces(length: number, pieces: Iterator<Uint8Array, undefined>): void {
     if (this.isOver || this.#isAnswered) return;
     this.#isAnswered = true;
-    this.sending(length);
+    try {
+      this.sending(length);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
     this.respond();
     this.hold(length);
     let left = length;

@@ -15,7 +15,8 @@ export const causes: Readonly<Record<string, string>> = {
   "put 16x1":
     "Each of sixteen callers costs a recv, a send and a share of an epoll: 25 of the 40 microseconds that a " +
     "put takes here, on the one thread that also decides; etcd spreads its system calls over both cores. " +
-    "Tried: syncing on that thread for up to 64 callers (no difference). One system call for many " +
+    "Tried and kept: syncing on that thread for up to 32 callers, and answering them before the next sync, " +
+    "so that they share it. One system call for many " +
     "sockets is what Bun does not offer.",
   "put 16x16":
     "The serving thread is busy for 7 of the 10 microseconds of a put: a third of them the member's " +
@@ -29,7 +30,7 @@ export const causes: Readonly<Record<string, string>> = {
     "A read is answered at once and a put with its batch, so that most answers are a send of their own: " +
     "a quarter of the serving thread's time are sends. Our own client shares the cores.",
   "range of 100 keys 16x1":
-    "A range steps over the old versions of each key that compaction has not removed: after the warm-up " +
+    "This has not been profiled. A range steps over the old versions of each key that compaction has not removed: after the warm-up " +
     "and the puts there are dozens of each key and a million of one. etcd keeps the newest of each in " +
     "memory. Without that history the ratio is 2.4. A scan that seeks to the next key instead is what " +
     "would change it.",

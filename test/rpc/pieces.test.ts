@@ -163,6 +163,24 @@ test("a client that goes in the midst of pieces is no fault, and no piece is mad
   expect(bench.logged).toEqual([]);
 });
 
+test("a message longer than any client takes is refused before a piece of it is made", async () => {
+  let made = 0;
+  const outcome = await outcomeOf((reply) => {
+    const counted = {
+      next: () => {
+        made++;
+        return { done: true as const, value: undefined };
+      },
+    };
+    reply.sendPieces(2 ** 31, counted);
+  });
+  expect(statusOf(outcome)).toBe(codes.resourceExhausted);
+  expect(outcome.answer.trailers["grpc-message"]).toBe(
+    "trying to send message larger than max (2147483648 vs. 2147483647)",
+  );
+  expect([made, outcome.bytes, outcome.faults]).toEqual([0, 0, []]);
+});
+
 test("of two answers the first counts", async () => {
   const failure = new StatusError(codes.notFound, "no");
   const cases: readonly (readonly [string, Handle, number, readonly string[]])[] = [
