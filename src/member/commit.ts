@@ -27,7 +27,9 @@ import type { Reply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term } from "../model/revision.ts";
 import type { Store, StoreState } from "../mvcc/store.ts";
 import { StoppedError } from "../replication/archive.ts";
-import { type Log, LogFullError } from "../wal/log.ts";
+import { LogFullError } from "../wal/failure.ts";
+import type { Log } from "../wal/log.ts";
+import { fewMax, gather } from "./gather.ts";
 import { isGrave } from "./grave.ts";
 import type { Limits } from "./limits.ts";
 import type { CommitMeters } from "./meters.ts";
@@ -95,9 +97,6 @@ export interface CommitterOptions {
   readonly fatal: (error: unknown) => void;
 }
 
-/** Callers that are fewer than the processor and the disk can serve at the same time. */
-const fewMax = 32;
-
 type Phase = "serving" | "stopping" | "failed";
 
 export class Committer {
@@ -112,6 +111,8 @@ export class Committer {
   /** Reads there were when the last batch was synced. */
   #reads = 0;
   #appliedPosition: Position;
+  /** Callers there were when the last batch was durable, if few: as many may come together again. */
+  #expected = 0;
 
   constructor(options: CommitterOptions) {
     this.#options = options;
@@ -291,7 +292,7 @@ export class Committer {
   async #run(): Promise<void> {
     try {
       for (;;) {
-        await this.#gather();
+        await gather(this.#options.clock, () => this.#open.waiters.length, this.#expected);
         const batch = this.#close();
         if (batch === undefined) break;
         await this.#commit(batch);
@@ -300,14 +301,6 @@ export class Committer {
       this.#fail(error);
     }
     this.#pump = undefined;
-  }
-
-  /** One turn, so that what arrives together shares a sync; more while a few still come. */
-  async #gather(): Promise<void> {
-    for (let count = -1; this.#open.entries.length > count && count < fewMax; ) {
-      count = this.#open.entries.length;
-      await this.#options.clock.yield();
-    }
   }
 
   #close(): Batch | undefined {
@@ -331,7 +324,9 @@ export class Committer {
       const done = batch;
       // A few callers are answered first, and ask again in time to share a sync with those that wait:
       // else the two would take turns, and everybody would wait for two.
-      const areFew = done.waiters.length + this.#open.waiters.length <= fewMax;
+      const callers = done.waiters.length + this.#open.waiters.length;
+      const areFew = callers <= fewMax;
+      this.#expected = areFew ? callers : 0;
       const next = batchDelayMs > 0 || areFew ? undefined : this.#close();
       if (next === undefined) {
         this.#inFlight = undefined;

@@ -18,7 +18,7 @@ import type { RangeReply, Reply, TxnReply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term, termOf } from "../model/revision.ts";
 import { isReadOnly } from "../mvcc/txn.ts";
 import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
-import { LogFullError } from "../wal/log.ts";
+import { LogFullError } from "../wal/failure.ts";
 import { type Checkpoint, Committer, type Fail, type Settle } from "./commit.ts";
 import type { Identity } from "./directory.ts";
 import { type BucketSettings, Duties } from "./duties.ts";

@@ -140,7 +140,7 @@ export class LogCheck {
     next: SegmentName | undefined,
   ): number | undefined {
     if (frame.torn && next === undefined) {
-      this.tornBytes = file.size() - frame.offset;
+      this.tornBytes = frame.end - frame.offset;
       return undefined;
     }
     const after = frameAfter(file, salt, frame.offset);

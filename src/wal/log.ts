@@ -6,7 +6,8 @@
  *   stage, stage, stage | sync ─────────────► resolved: the three survive power loss
  *                         stage, stage, …   | sync ───►
  *
- * A segment that is large or old enough is left for a new one before the next frame is written.
+ * A segment that is large or old enough is left for a new one before the next frame is written; one
+ * whose room is used up, as soon as there is a new one with room (spare.ts).
  *
  * Where there is no room the frame is certainly lost: the segment, whose end may now hold a part of
  * it, is written to no more, and after `discard` the log goes on in a new one. After any other
@@ -22,12 +23,20 @@ import { type Batch, encodedEntries } from "../model/batch.ts";
 import type { Entry } from "../model/entry.ts";
 import { encodeEntry } from "../model/record.ts";
 import { type Index, indexOf, type Position } from "../model/revision.ts";
-import { OpenFrame, randomSalt } from "./frame.ts";
+import { LogFailedError, LogFullError } from "./failure.ts";
+import { randomSalt } from "./frame.ts";
+import { Gathering } from "./gathering.ts";
 import { Pace } from "./pace.ts";
 import { LogReader } from "./reader.ts";
 import { begin, type Recovered, type RecoverOptions, recover } from "./recover.ts";
 import type { Segment } from "./replay.ts";
-import { draftPath, draftSegment, framesAt, type SegmentName, segmentName } from "./segment.ts";
+import { draftSegment, framesAt, type SegmentName, segmentName, writeHeader } from "./segment.ts";
+import { Spare } from "./spare.ts";
+
+/** From so many bytes on a segment is worth room for the next. */
+const spareFromBytes = 2 ** 20;
+/** Room beyond what the segment before has, when it is half full or worth it. */
+const spareGrowth = 4;
 
 export interface LogOptions extends RecoverOptions {
   readonly limits: LogLimits;
@@ -39,6 +48,8 @@ export interface LogLimits {
   readonly segmentBytesMax: number;
   /** A segment is left this many milliseconds after its first frame. */
   readonly segmentAgeMsMax: number;
+  /** A segment of this many bytes has room made for the next; absent: 1 MiB. */
+  readonly spareFromBytes?: number;
 }
 
 export interface LogMeters {
@@ -63,21 +74,10 @@ interface Active {
   readonly file: DiskFile;
   readonly salt: number;
   readonly segment: Segment;
+  /** Bytes that the file had, zeros, before anything was written to it; 0: it grows. */
+  readonly room: number;
   /** Monotonic milliseconds when its first frame was written; undefined while it has none. */
   since: number | undefined;
-}
-
-/** A frame that is being filled, and the revisions of its entries. */
-class Gathering {
-  readonly frame = new OpenFrame();
-  firstRevision = 0;
-  lastRevision = 0;
-
-  add(bytes: Uint8Array, revision: number): void {
-    if (this.frame.count === 0) this.firstRevision = revision;
-    this.lastRevision = revision;
-    this.frame.add(bytes);
-  }
 }
 
 export class Log {
@@ -89,6 +89,7 @@ export class Log {
   readonly #meters: LogMeters;
   readonly #opening: number;
   readonly #random: Random;
+  readonly #spare: Spare;
   /** In order of their entries. The active one is the last; without one, the last is given up. */
   readonly #segments: Segment[];
   #active: Active | undefined;
@@ -136,9 +137,10 @@ export class Log {
     this.#meters = options.meters;
     this.#random = options.random;
     this.#opening = opening;
+    this.#spare = new Spare(options);
     this.#segments = segments;
     const since = segment.bytes > framesAt ? options.clock.now() : undefined;
-    this.#active = { file, salt, segment, since };
+    this.#active = { file, salt, segment, room: 0, since };
     this.#synced = position;
     this.#staged = position;
     this.#wallMs = wallMs;
@@ -294,6 +296,7 @@ export class Log {
     assert(!this.#syncing, "no sync is under way when the log is closed");
     this.#closed = true;
     await this.#rotation?.catch(() => undefined);
+    await this.#spare.close();
     this.#active?.file.close();
     this.#active = undefined;
   }
@@ -308,7 +311,9 @@ export class Log {
     // Whoever began that rotation has its error; if it was for want of room, this one tries again.
     await this.#rotation?.catch(() => undefined);
     this.#check();
-    if (this.#isOld() || this.#isLong(frame.size)) await this.#rotate();
+    if (this.#isOld() || this.#isLong(frame.size) || this.#isFilled(frame.size)) {
+      await this.#rotate();
+    }
     const active = this.#active ?? (await this.#rotate());
     const { file, salt, segment } = active;
     this.#wallMs = Math.max(this.#wallMs, this.#clock.wall());
@@ -334,6 +339,14 @@ export class Log {
     this.#meters.bytes.add(bytes.length);
     active.since ??= started;
     segment.bytes += bytes.length;
+    this.#makeRoom(active);
+  }
+
+  /** Has room made for the next segment, in time, where this one is worth it. */
+  #makeRoom({ room, segment }: Active): void {
+    const { segmentBytesMax, spareFromBytes: from = spareFromBytes } = this.#limits;
+    if (segment.bytes < Math.max(from, room / 2)) return;
+    this.#spare.prepare(Math.min(segment.bytes * spareGrowth, segmentBytesMax));
   }
 
   #isOld(): boolean {
@@ -346,6 +359,12 @@ export class Log {
     return bytes > framesAt && bytes + frameBytes > this.#limits.segmentBytesMax;
   }
 
+  /** Whether the frame would make the file longer, where that can be helped. */
+  #isFilled(frameBytes: number): boolean {
+    if (this.#active === undefined || !this.#spare.isReady) return false;
+    return this.#active.segment.bytes + frameBytes > this.#active.room;
+  }
+
   /** Makes the next segment, durably, and the active one. */
   async #rotate(): Promise<Active> {
     const previous = this.#synced;
@@ -353,10 +372,12 @@ export class Log {
     const name = segmentName(indexOf(previous.index + 1), this.#opening);
     const path = this.#pathOf(name);
     const header = { cluster: this.#cluster, salt, previous };
-    const file = this.#attempt(() => draftSegment(this.#disk, path, header));
+    const spare = this.#spare.take();
+    const file = spare?.file ?? this.#attempt(() => draftSegment(this.#disk, path));
     try {
+      this.#attempt(() => writeHeader(file, header));
       await this.#settle(file.sync());
-      this.#attempt(() => this.#disk.rename(draftPath(path), path));
+      this.#attempt(() => this.#disk.rename(file.path, path));
       await this.#settle(this.#disk.syncDirectory(this.#directory));
     } catch (error) {
       file.close();
@@ -367,7 +388,7 @@ export class Log {
     // One that was given up before it had a frame has the same name: the rename replaced it.
     if (this.#segments.at(-1)?.first === segment.first) this.#segments.pop();
     this.#segments.push(segment);
-    this.#active = { file, salt, segment, since: undefined };
+    this.#active = { file, salt, segment, room: spare?.bytes ?? 0, since: undefined };
     return this.#active;
   }
 
@@ -402,30 +423,5 @@ export class Log {
   #fail(cause: unknown): LogFailedError {
     this.#failure ??= new LogFailedError(cause);
     return this.#failure;
-  }
-}
-
-/**
- * There was no room: no entry staged since the last sync is durable or ever will be. The log can go
- * on after `discard`.
- */
-export class LogFullError extends Error {
-  override readonly name = "LogFullError";
-
-  constructor(cause: Error) {
-    super(`no room for the log: ${cause.message}`, { cause });
-  }
-}
-
-/**
- * The disk failed. Whether the entries of the last sync are durable is unknown until the log is
- * opened again, by the next start; this one takes no more calls.
- */
-export class LogFailedError extends Error {
-  override readonly name = "LogFailedError";
-
-  constructor(cause: unknown) {
-    const why = cause instanceof Error ? cause.message : `${cause}`;
-    super(`the log has failed and must be opened anew: ${why}`, { cause });
   }
 }

@@ -23,13 +23,13 @@ import type { Scan } from "./scan.ts";
 import {
   arrange,
   damageHint,
-  draftPath,
   draftSegment,
   framesAt,
   refuseForeign,
   type SegmentName,
   segmentName,
   segmentSuffix,
+  writeHeader,
 } from "./segment.ts";
 
 export interface RecoverOptions extends ReplayOptions {
@@ -141,11 +141,12 @@ async function makeActive(
 ): Promise<{ file: DiskFile; segment: Segment }> {
   const name = segmentName(indexOf(previous.index + 1), opening);
   const path = `${directory}/${name.name}`;
-  const file = draftSegment(disk, path, { cluster, salt, previous });
+  const file = draftSegment(disk, path);
   try {
+    writeHeader(file, { cluster, salt, previous });
     if (from !== undefined && scan !== undefined) await copyFrames(from, scan, file, clock);
     await file.sync();
-    disk.rename(draftPath(path), path);
+    disk.rename(file.path, path);
     await disk.syncDirectory(directory);
   } catch (error) {
     file.close();

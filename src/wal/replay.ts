@@ -166,10 +166,9 @@ export class Replay {
       const what = `${frame.what}, entry ${expected} is expected there`;
       throw new CorruptionError(path, frame.offset, what, damageHint);
     }
-    const { disk, logger } = this.#options;
-    const bytes = sizeOf(disk, path) - frame.offset;
+    const bytes = frame.end - frame.offset;
     const fields = { path, offset: frame.offset, bytes, index: expected, found: frame.what };
-    logger.warn("cut off an append that a crash had interrupted", fields);
+    this.#options.logger.warn("cut off an append that a crash had interrupted", fields);
   }
 
   async #take(path: string, frame: WholeFrame, salt: number): Promise<void> {

@@ -7,7 +7,8 @@
  *   2. its header's sector is all zero: it never reached the disk, whatever else did
  *   3. its header is good and a later sector of it is all zero, which no frame has by nature
  *
- * And no later sector of the file holds a frame header of this segment. All else is damage.
+ * And no later sector of the file holds a frame header of this segment. All else is damage. A file
+ * that goes on with nothing but zeros has room that was not used (spare.ts), and ends there.
  */
 import { crc32 } from "../lib/checksum.ts";
 import type { DiskFile } from "../lib/disk.ts";
@@ -23,6 +24,7 @@ import {
 import { framesAt } from "./segment.ts";
 
 const readBytes = 2 ** 18;
+const zeros = Buffer.alloc(2 ** 16);
 
 /** A frame whose checksums hold. */
 export interface WholeFrame {
@@ -40,6 +42,8 @@ export interface BrokenFrame {
   readonly what: string;
   /** Whether it is what an interrupted append leaves, if this is the last segment. */
   readonly torn: boolean;
+  /** Where what was written ends: behind it the file has zeros, or nothing. */
+  readonly end: number;
 }
 
 export class Scan {
@@ -76,7 +80,7 @@ export class Scan {
     return this.#checksum;
   }
 
-  /** The next frame; undefined where the file ends after the one before. */
+  /** The next frame; undefined where nothing was written after the one before. */
   next(): WholeFrame | BrokenFrame | undefined {
     const offset = this.#offset;
     const left = this.#size - offset;
@@ -85,7 +89,8 @@ export class Scan {
     const header = readFrameHeader(head, this.#salt);
     if (header === undefined) {
       if (left < frameHeaderBytes) return this.#broken("the file ends inside a frame", true);
-      return this.#broken("there is no frame header", hasZeroSector(head));
+      const broken = this.#broken("there is no frame header", hasZeroSector(head));
+      return broken.end === offset ? undefined : broken;
     }
     const length = frameBytesOf(header);
     if (length > left) return this.#broken("the file ends inside a frame", true);
@@ -99,17 +104,29 @@ export class Scan {
   }
 
   #broken(what: string, interrupted: boolean): BrokenFrame {
-    const torn = interrupted && !this.#frameAfter(this.#offset);
-    return { kind: "broken", offset: this.#offset, what, torn };
+    const { end, hasFrame } = this.#remains();
+    return { kind: "broken", offset: this.#offset, what, torn: interrupted && !hasFrame, end };
   }
 
-  /** Whether a frame header of this segment is anywhere after the sector at `offset`. */
-  #frameAfter(offset: number): boolean {
-    for (let at = offset + sectorBytes; at < this.#size; at += sectorBytes) {
-      const head = this.#read(at, Math.min(this.#size - at, sectorBytes));
-      if (readFrameHeader(head, this.#salt) !== undefined) return true;
+  /**
+   * What the file holds from the next frame on: where the last sector ends that is not all zero, and
+   * whether a sector but the first holds a frame header of this segment.
+   */
+  #remains(): { readonly end: number; readonly hasFrame: boolean } {
+    let end = this.#offset;
+    let hasFrame = false;
+    for (let at = this.#offset; at < this.#size; at += zeros.length) {
+      const window = this.#read(at, Math.min(this.#size - at, zeros.length));
+      if (window.equals(zeros.subarray(0, window.length))) continue;
+      for (let from = 0; from < window.length; from += sectorBytes) {
+        const sector = window.subarray(from, from + sectorBytes);
+        if (hasZeroSector(sector)) continue;
+        end = at + from + sector.length;
+        const isLater = at + from > this.#offset;
+        if (isLater && readFrameHeader(sector, this.#salt) !== undefined) hasFrame = true;
+      }
     }
-    return false;
+    return { end, hasFrame };
   }
 
   /** `length` bytes from `offset`, all inside the file. Read ahead; never into the same memory again. */

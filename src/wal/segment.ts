@@ -98,24 +98,18 @@ export function refuseForeign(directory: string, { others }: Arranged): void {
 }
 
 /**
- * Makes a file with a segment's header, to become the segment `path` by `file.sync`, a rename from
- * `draftPath(path)`, and `syncDirectory`, in that order. A draft left by an earlier try is replaced.
+ * Makes a file that is to become the segment `path`, by `writeHeader`, `file.sync`, a rename from
+ * `file.path`, and `syncDirectory`, in that order. A draft left by an earlier try is replaced.
  */
-export function draftSegment(disk: Disk, path: string, header: SegmentHeader): DiskFile {
-  removeIfThere(disk, draftPath(path));
-  const file = disk.create(draftPath(path));
-  try {
-    file.write(encodeHeader(header), 0);
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-  return file;
+export function draftSegment(disk: Disk, path: string): DiskFile {
+  const draft = `${path}${temporarySuffix}`;
+  removeIfThere(disk, draft);
+  return disk.create(draft);
 }
 
-/** The name a segment has while it is made. */
-export function draftPath(path: string): string {
-  return `${path}${temporarySuffix}`;
+/** Writes the header of the segment in `file`. */
+export function writeHeader(file: DiskFile, header: SegmentHeader): void {
+  file.write(encodeHeader(header), 0);
 }
 
 function encodeHeader({ cluster, previous, salt }: SegmentHeader): Buffer {

@@ -19,7 +19,8 @@ type Operation = DiskCall["operation"];
 const places = [
   "create: lib/disk.ts replaceWhole",
   "create: lsm/writer.ts #start",
-  "create: wal/segment.ts draftSegment",
+  "create: wal/log.ts #attempt",
+  "create: wal/recover.ts makeActive",
   "list: lib/disk.ts isDirectory",
   "list: lsm/live.ts open",
   "list: lsm/live.ts orphans",
@@ -67,7 +68,7 @@ const places = [
   "write: lsm/output.ts <anonymous>",
   "write: wal/log.ts #attempt",
   "write: wal/recover.ts copyFrames",
-  "write: wal/segment.ts draftSegment",
+  "write: wal/segment.ts writeHeader",
 ];
 
 /** What fails of the calls after the chosen one, which fails itself. */

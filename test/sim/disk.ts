@@ -236,7 +236,10 @@ export class SimDisk implements Disk {
     return inode.bytes.copy(target, 0, Math.min(offset, inode.bytes.length));
   }
 
-  /** @internal for SimFile. A failed write leaves a part of itself behind, as a full disk does. */
+  /**
+   * @internal for SimFile. A failed write leaves a part of itself behind, as a full disk does: any
+   * part of what makes the file longer, whole sectors of what was there before.
+   */
   write(path: string, inode: Inode, data: Uint8Array, offset: number): void {
     let failure: unknown;
     let { length } = data;
@@ -245,7 +248,9 @@ export class SimDisk implements Disk {
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
       failure = error;
-      length = length >> 1;
+      const half = offset + (length >> 1);
+      const isInside = half < inode.bytes.length;
+      length = Math.max(0, (isInside ? half - (half % sectorBytes) : half) - offset);
     }
     const end = offset + length;
     if (end > inode.bytes.length) {

@@ -4,10 +4,12 @@
  * hold what its logbook says.
  */
 import { expect } from "bun:test";
+import { must } from "../../src/lib/assert.ts";
 import { DiskError } from "../../src/lib/disk.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { indexOf } from "../../src/model/revision.ts";
-import { type Log, LogFailedError, LogFullError } from "../../src/wal/log.ts";
+import { LogFailedError, LogFullError } from "../../src/wal/failure.ts";
+import type { Log } from "../../src/wal/log.ts";
 import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, PowerLossError, SimDisk, type SimDiskOptions } from "../sim/disk.ts";
 import { entryOf, Logbook, openLog, randomValue } from "./logbook.ts";
@@ -31,6 +33,8 @@ export interface LifeOptions {
 export const sites = new Set<string>();
 
 const limits = { segmentBytesMax: 4096, segmentAgeMsMax: 10_000 };
+/** From where on room is made: some starts make it for every segment, some never. */
+const spareFromBytes = [1, 1024, 8192];
 const stepsMax = 12;
 
 export class Life {
@@ -43,6 +47,8 @@ export class Life {
   #applied = 0;
   #calls = 0;
   #dies: () => void = () => undefined;
+  /** Of this start: a process that is dead takes no step more, even where nothing told it. */
+  #process = { isDead: false };
   #diesInside = false;
   /** Whether the disk has failed in a way that the log may fail of, since this start. */
   #failed = false;
@@ -70,6 +76,7 @@ export class Life {
 
   /** From one start of the process to its end. */
   async #start(): Promise<void> {
+    this.#process = { isDead: false };
     const death = new Promise<"dead">((resolve) => {
       this.#dies = () => resolve("dead");
     });
@@ -90,14 +97,19 @@ export class Life {
 
   #open() {
     return openLog(this.#disk, {
-      limits,
+      limits: { ...limits, spareFromBytes: this.#spareFrom() },
       clock: this.#clock,
       random: this.#random,
       applied: this.#book.positionAt(this.#applied),
     });
   }
 
+  #spareFrom(): number {
+    return must(spareFromBytes[this.#random.below(spareFromBytes.length)], "one of them");
+  }
+
   async #work(): Promise<void> {
+    const process = this.#process;
     let log: Log;
     try {
       const opened = await this.#open();
@@ -109,7 +121,7 @@ export class Life {
       expect(this.#failed).toBe(true);
       return;
     }
-    for (let step = this.#random.below(stepsMax); step >= 0; step--) {
+    for (let step = this.#random.below(stepsMax); step >= 0 && !process.isDead; step--) {
       try {
         await this.#step(log);
       } catch (error) {
@@ -182,6 +194,7 @@ export class Life {
 
   #die(): void {
     this.#diesInside = false;
+    this.#process.isDead = true;
     this.#disk.unplug();
     this.#dies();
   }

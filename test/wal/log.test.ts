@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { indexOf } from "../../src/model/revision.ts";
-import { LogFailedError, LogFullError } from "../../src/wal/log.ts";
+import { LogFailedError, LogFullError } from "../../src/wal/failure.ts";
 import { SimClock } from "../sim/clock.ts";
 import { SimDisk } from "../sim/disk.ts";
 import {

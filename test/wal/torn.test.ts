@@ -12,6 +12,9 @@ const sector = 512;
 /** The last frame is cut at every so many bytes. */
 const cutStep = amount(1, 7, 1);
 
+/** What a segment may have behind its last frame: nothing, or room that was made for more. */
+const rooms = [0, 512, 70_000];
+
 /** Batches of values, the last of which is the one that is torn. */
 const logs: Record<string, readonly (readonly Buffer[])[]> = {
   "one small record": [[randomValue(random, 100)], [randomValue(random, 100)]],
@@ -59,8 +62,12 @@ async function opens(path: string, bytes: Buffer, prints: readonly string[]): Pr
 describe.each(Object.entries(logs))("a log that ends with %s", (_, batches) => {
   test("cut at any byte of the last frame, is opened without that frame", async () => {
     const { bytes, earlier, lastAt, path, prints } = await written(batches);
-    expect(await opens(path, bytes, prints)).toEqual([]);
-    expect(await opens(path, bytes.subarray(0, lastAt), prints.slice(0, earlier))).toEqual([]);
+    for (const room of rooms) {
+      const whole = Buffer.concat([bytes, Buffer.alloc(room)]);
+      expect(await opens(path, whole, prints)).toEqual([]);
+      const before = Buffer.concat([bytes.subarray(0, lastAt), Buffer.alloc(room)]);
+      expect(await opens(path, before, prints.slice(0, earlier))).toEqual([]);
+    }
     for (let end = lastAt + 1; end < bytes.length; end += cutStep) {
       const lines = await opens(path, bytes.subarray(0, end), prints.slice(0, earlier));
       expect(lines).toHaveLength(1);
@@ -72,14 +79,22 @@ describe.each(Object.entries(logs))("a log that ends with %s", (_, batches) => {
   test("with any sectors of the last frame missing, is opened without that frame", async () => {
     const { bytes, earlier, lastAt, path, prints } = await written(batches);
     const sectors = (bytes.length - lastAt) / sector;
-    for (let missing = 1; missing < 2 ** sectors; missing++) {
-      const found = Buffer.from(bytes);
-      for (let at = 0; at < sectors; at++) {
-        if ((missing >> at) & 1) found.fill(0, lastAt + at * sector, lastAt + (at + 1) * sector);
+    for (const room of rooms) {
+      for (let missing = 1; missing < 2 ** sectors; missing++) {
+        const found = Buffer.concat([bytes, Buffer.alloc(room)]);
+        let end = lastAt;
+        for (let at = 0; at < sectors; at++) {
+          const from = lastAt + at * sector;
+          if ((missing >> at) & 1) found.fill(0, from, from + sector);
+          else end = from + sector;
+        }
+        const lines = await opens(path, found, prints.slice(0, earlier));
+        // Where nothing of it was written, it looks like room.
+        expect(lines).toHaveLength(end === lastAt ? 0 : 1);
+        if (end > lastAt) expect(lines[0]).toContain(`offset=${lastAt} bytes=${end - lastAt}`);
       }
-      expect(await opens(path, found, prints.slice(0, earlier))).toHaveLength(1);
     }
-    say(`${2 ** sectors - 1} sets of sectors`);
+    say(`${rooms.length * (2 ** sectors - 1)} sets of sectors`);
   });
 });
 

@@ -1,0 +1,34 @@
+/**
+ * How callers come to share a sync where they are few: each waits for his answer before he asks
+ * again, so those who were answered together ask again almost together. The first of them is not
+ * written before the others are there: he would be synced alone, and they would wait for two syncs.
+ *
+ *   answers to 16 ──► 3 are back, 7, 12, 16 ──► one sync for all
+ *
+ * Nobody is waited for long: a turn of an idle event loop takes less than a microsecond.
+ */
+import type { Clock } from "../lib/clock.ts";
+
+/** Callers that are fewer than the processor and the disk can serve at the same time. */
+export const fewMax = 32;
+/** Turns of the event loop that bring nobody, after which those who are missing will not come. */
+const idleTurnsMax = 32;
+
+/**
+ * Resolves when `expected` callers wait and a turn has brought no other, or no more come, or they are
+ * no longer few. `waiting` tells how many there are.
+ */
+export async function gather(
+  clock: Pick<Clock, "yield">,
+  waiting: () => number,
+  expected: number,
+): Promise<void> {
+  let count = waiting();
+  for (let idle = 0; idle < idleTurnsMax && count < fewMax; idle++) {
+    await clock.yield();
+    const now = waiting();
+    if (now === count && now >= expected) return;
+    if (now !== count) idle = -1;
+    count = now;
+  }
+}
