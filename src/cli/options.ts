@@ -293,7 +293,7 @@ export const runOptions = {
   memtableMib: option(
     "memtable-mb",
     integer("MiB", 1, 4096),
-    "16",
+    "64",
     "the newest keys are kept in memory up to this size, then written to a table",
   ),
   cacheMib: option(

@@ -54,7 +54,7 @@ test("without flags and variables every option has its preset", () => {
     localLogMib: undefined,
     branchPrefix: undefined,
     branchCheckpoint: undefined,
-    memtableMib: 16,
+    memtableMib: 64,
     cacheMib: 32,
   });
 });
