@@ -10,7 +10,7 @@
 import type { Clock } from "../lib/clock.ts";
 
 /** Callers that are fewer than the processor and the disk can serve at the same time. */
-export const fewMax = 32;
+export const fewMax = 64;
 /** Turns of the event loop that bring nobody, after which those who are missing will not come. */
 const idleTurnsMax = 32;
 
