@@ -177,6 +177,24 @@ export class BlockCursor implements RowView {
     return true;
   }
 
+  /** Moves past all rows that begin with `prefix`, as the one it stands on does; false after the last. */
+  pass(prefix: KeyView): boolean {
+    this.takeKey();
+    const rowsEnd = this.#rowsEnd;
+    const length = prefix.keyEnd - prefix.keyAt;
+    for (let at = this.#next; at < rowsEnd; at = rowEnd) {
+      readNumbers(this.bytes, at);
+      if (shared >= length) continue;
+      // A restart shares more than it says.
+      if (shared === 0 && this.#beginsWith(prefix)) continue;
+      this.#stand();
+      this.#takeUnshared();
+      return true;
+    }
+    this.#next = rowsEnd;
+    return false;
+  }
+
   /**
    * Moves to the first row whose key is at or after `target`; false when there is none. Whoever
    * wants its key takes it.
@@ -258,6 +276,16 @@ export class BlockCursor implements RowView {
     if (common === rest) return false;
     if (common === unshared) return true;
     return (bytes[at + common] as number) < target.charCodeAt(targetAt + common);
+  }
+
+  /** Whether the unshared bytes of the row that was read begin with `prefix`. */
+  #beginsWith({ keyAt, keyBytes, keyEnd }: KeyView): boolean {
+    const { bytes } = this;
+    const length = keyEnd - keyAt;
+    if (unshared < length) return false;
+    let at = 0;
+    while (at < length && bytes[unsharedAt + at] === keyBytes[keyAt + at]) at++;
+    return at === length;
   }
 
   #restart(ordinal: number): number {

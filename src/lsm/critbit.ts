@@ -63,6 +63,21 @@ export class CritBitTree {
     return row < 0 ? none : (this.#rows[row + nextAt] as number);
   }
 
+  /** The row after all that begin with `prefix`, as at least one does; -1 when there is none. */
+  pass({ keyAt, keyBytes, keyEnd }: KeyView): number {
+    const nodes = this.#nodes;
+    // Below a node that looks at a later bit, and below no other, all rows begin so.
+    const end = (keyEnd - keyAt) << 4;
+    let top = this.#root;
+    while (top >= 0) {
+      const place = nodes[top] as number;
+      if (place >= end) break;
+      const byte = (keyBytes[keyAt + (place >> 4)] as number) | 256;
+      top = nodes[top + 1 + ((byte >> (8 - (place & 15))) & 1)] as number;
+    }
+    return this.after(this.#rightmost(top));
+  }
+
   /** Where the arena has `row`. */
   placeOf(row: number): number {
     return (this.#rows[row] as number) >>> 0;

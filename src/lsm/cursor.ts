@@ -3,7 +3,7 @@ import type { ByteString } from "../lib/bytes.ts";
 import { MergeCursor, type Source } from "./merge.ts";
 import { RowKey } from "./rowkey.ts";
 import type { Cursor } from "./tree.ts";
-import { compareKeys, noRow, type RowView } from "./view.ts";
+import { afterAll, compareKeys, type KeyView, noRow, type RowView } from "./view.ts";
 
 /** What a cursor reads from. */
 export interface Sources {
@@ -27,6 +27,8 @@ export class TreeCursor implements Cursor {
   #generation = -1;
   /** Where `next` goes; undefined: to the row after this one. */
   #target: ByteString | undefined;
+  /** What the rows begin with that `next` goes past; undefined: nothing. */
+  #passed: KeyView | undefined;
   row: RowView = noRow;
   /** Whether the range has ended, until somebody seeks. */
   #isDone = false;
@@ -65,24 +67,33 @@ export class TreeCursor implements Cursor {
 
   seek(key: ByteString): void {
     this.#target = key < this.#from ? this.#from : key;
+    this.#passed = undefined;
     this.#isDone = false;
+  }
+
+  pass(prefix: KeyView): void {
+    this.#passed = prefix;
   }
 
   /** The rows, so that their next one is the one to go to. */
   #settle(): MergeCursor {
     const { generation } = this.#tree;
-    const target = this.#target;
+    const passed = this.#passed;
     let rows = this.#rows;
     if (rows === undefined || generation !== this.#generation) {
-      const from = target ?? `${this.key}\0`;
-      rows = new MergeCursor(this.#tree.sources(this.#from, this.#to));
-      rows.seek(from);
+      const from = passed === undefined ? (this.#target ?? `${this.key}\0`) : afterAll(passed);
+      rows = new MergeCursor(from === undefined ? [] : this.#tree.sources(this.#from, this.#to));
+      rows.seek(from ?? "");
       this.#rows = rows;
-      this.#generation = generation;
-    } else if (target !== undefined) {
-      rows.seek(target);
+      // Where nothing follows, nothing was opened.
+      this.#generation = from === undefined ? -1 : generation;
+    } else if (passed !== undefined) {
+      rows.pass(passed);
+    } else if (this.#target !== undefined) {
+      rows.seek(this.#target);
     }
     this.#target = undefined;
+    this.#passed = undefined;
     return rows;
   }
 }

@@ -11,7 +11,7 @@ import { Arena, keyBytesAt, valueAt, valueEnd } from "./arena.ts";
 import { CritBitTree } from "./critbit.ts";
 import type { Source } from "./merge.ts";
 import { RowKey } from "./rowkey.ts";
-import { keyText, noRow, type RowView } from "./view.ts";
+import { type KeyView, keyText, noRow, type RowView } from "./view.ts";
 
 /** Bits noted for prefixes: one for so many bytes that are expected. */
 const bytesPerBit = 16;
@@ -114,6 +114,10 @@ export class MemtableCursor implements Source, RowView {
   /** Moves to the first row at or after `target`; false when there is none. */
   seek(target: ByteString): boolean {
     return this.#settle(this.#order.seek(probe.take(target)));
+  }
+
+  pass(prefix: KeyView): boolean {
+    return this.#settle(this.#order.pass(prefix));
   }
 
   #settle(row: number): boolean {

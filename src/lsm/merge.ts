@@ -1,7 +1,7 @@
 /** Several sorted sources read as one: in key order, of each key only the newest row. */
 import type { ByteString } from "../lib/bytes.ts";
 import { RowKey } from "./rowkey.ts";
-import { compareKeys, noRow, type RowView } from "./view.ts";
+import { compareKeys, hasPrefix, type KeyView, noRow, type RowView } from "./view.ts";
 
 /** Rows in ascending key order. */
 export interface Source {
@@ -11,6 +11,8 @@ export interface Source {
   next(): boolean;
   /** Moves to the first row at or after `target`; false when there is none. */
   seek(target: ByteString): boolean;
+  /** Moves past all rows that begin with `prefix`, as the one it stands on does; false after the last. */
+  pass(prefix: KeyView): boolean;
 }
 
 export class MergeCursor {
@@ -60,6 +62,17 @@ export class MergeCursor {
     this.#isTaken = false;
   }
 
+  /** Makes `next` go past all rows that begin with `prefix`, as the one it stands on does. */
+  pass(prefix: KeyView): void {
+    const order = this.#order;
+    // Whoever stands on such a row is among the first.
+    for (let top = order[0]; top !== undefined; top = order[0]) {
+      if (!hasPrefix(this.#rows[top] as RowView, prefix)) break;
+      this.#settle(top, (this.#sources[top] as Source).pass(prefix));
+    }
+    this.#isTaken = false;
+  }
+
   /** Moves to the next key; false after the last. */
   next(): boolean {
     const order = this.#order;
@@ -89,7 +102,12 @@ export class MergeCursor {
   /** Moves the first of the order to its next row, and to its place among the others. */
   #advance(): void {
     const top = this.#order[0] as number;
-    if ((this.#sources[top] as Source).next()) {
+    this.#settle(top, (this.#sources[top] as Source).next());
+  }
+
+  /** Puts the first of the order in its place, now that it has moved to a row or, without one, its end. */
+  #settle(top: number, stands: boolean): void {
+    if (stands) {
       this.#sink();
     } else {
       this.#stands[top] = false;

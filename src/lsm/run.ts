@@ -7,7 +7,7 @@ import { BlockCursor } from "./block.ts";
 import { filterMayHave } from "./filter.ts";
 import type { Source } from "./merge.ts";
 import type { BlockReader, Table } from "./table.ts";
-import { beginsWith } from "./view.ts";
+import { afterAll, beginsWith, hasPrefix, type KeyView } from "./view.ts";
 
 export class Run {
   readonly tables: readonly Table[];
@@ -76,6 +76,15 @@ export class RunCursor implements Source {
     if (!this.row.seek(target)) return this.next();
     this.row.takeKey();
     return true;
+  }
+
+  pass(prefix: KeyView): boolean {
+    if (this.row.pass(prefix)) return true;
+    if (!this.next()) return false;
+    if (!hasPrefix(this.row, prefix)) return true;
+    // They fill blocks.
+    const after = afterAll(prefix);
+    return after !== undefined && this.seek(after);
   }
 
   /**

@@ -136,6 +136,11 @@ export interface Cursor {
   value(): Uint8Array;
   /** Makes `next` go to the first row of the range at or after `key`, forward or back. */
   seek(key: ByteString): void;
+  /**
+   * Makes `next` go past all rows that begin with `prefix`, as the one it stands on does. `prefix`
+   * stays what it is until then.
+   */
+  pass(prefix: KeyView): void;
 }
 
 /** Runs waiting for a merge from which writers wait too, as a multiple of the fanout. */

@@ -106,6 +106,21 @@ export function compareKeys(one: KeyView, other: KeyView): number {
   return (one.keyBytes[oneAt] as number) - (other.keyBytes[otherAt] as number);
 }
 
+/** Whether `key` begins with all of `prefix`. */
+export function hasPrefix(key: KeyView, prefix: KeyView): boolean {
+  return commonBytes(key, prefix) === prefix.keyEnd - prefix.keyAt;
+}
+
+/** The first key after all that begin with `prefix`; undefined when there is none. */
+export function afterAll(prefix: KeyView): ByteString | undefined {
+  const { keyAt, keyBytes } = prefix;
+  let end = prefix.keyEnd;
+  while (end > keyAt && keyBytes[end - 1] === 0xff) end--;
+  if (end === keyAt) return undefined;
+  const last = keyBytes[end - 1] as number;
+  return byteStringOf(keyBytes, keyAt, end - 1) + String.fromCharCode(last + 1);
+}
+
 /** Whether `key` begins with the first `length` bytes of `text`. */
 export function beginsWith(key: KeyView, text: ByteString, length: number): boolean {
   const { keyAt, keyBytes } = key;
