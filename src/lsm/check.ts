@@ -2,17 +2,20 @@
 import type { ByteString } from "../lib/bytes.ts";
 import { Sha256 } from "../lib/checksum.ts";
 import type { Clock } from "../lib/clock.ts";
-import { CorruptionError } from "../lib/corruption.ts";
+import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, readWhole } from "../lib/disk.ts";
 import { BlockCursor } from "./block.ts";
 import { filterMayHave, prefixHash } from "./filter.ts";
+import { Lane, LaneCursor } from "./lane.ts";
 import type { Live } from "./live.ts";
-import { encodeManifest, manifestName } from "./manifest.ts";
+import { decodeManifest, encodeManifest, manifestName } from "./manifest.ts";
+import { MergeCursor } from "./merge.ts";
 import { ReadAhead } from "./readahead.ts";
-import { Run, RunCursor } from "./run.ts";
+import { type Lanes, type Run, Split } from "./run.ts";
 import { Slice } from "./slice.ts";
 import { claimsToJson, type Table, tablePath } from "./table.ts";
 import type { Schema, TableInfo } from "./tree.ts";
+import type { RowView } from "./view.ts";
 
 export interface CheckOptions {
   readonly clock: Clock;
@@ -41,22 +44,17 @@ export async function checkLive(live: Live<unknown>, options: CheckOptions): Pro
   const { clock, directory, schema, sliceMsMax } = options;
   const broken = await live.turn(() => [
     ...checkDirectory(live, options),
-    ...live.runs.flatMap(({ tables }) =>
-      checkOrder(
-        directory,
-        tables.map(({ info }) => info),
-      ).map(text),
-    ),
+    ...live.manifest.runs.flatMap((infos) => checkOrder(directory, infos).map(text)),
   ]);
   const slice = new Slice(clock, sliceMsMax);
-  for (const table of live.runs.flatMap(({ tables }) => tables)) {
-    if (!live.has(table)) continue;
-    for (const damage of checkTable(table, schema)) {
+  for (const run of live.runs) {
+    if (!live.runs.includes(run)) continue;
+    for (const damage of checkRun(run, schema)) {
       if (damage !== undefined) broken.push(text(damage));
       if (!slice.isOver) continue;
       await slice.pause(() => clock.yield());
       // A merge may have replaced it meanwhile.
-      if (!live.has(table)) break;
+      if (!live.runs.includes(run)) break;
     }
   }
   return broken;
@@ -69,24 +67,78 @@ function text({ offset, path, what }: TableDamage): string {
 function* checkDirectory(live: Live<unknown>, options: CheckOptions): Generator<string> {
   const { directory, disk, isBusy } = options;
   const path = `${directory}/${manifestName}`;
-  if (!readWhole(disk, path)?.equals(encodeManifest(live.manifest))) {
+  if (!encodeManifest(live.manifest).equals(encodedAnew(path, readWhole(disk, path)))) {
     yield `${path} does not say what is live`;
   }
   if (isBusy()) return;
   for (const name of live.orphans()) yield `${directory}/${name} is nobody's`;
 }
 
-/** The tables of a run that begin before the one before them ends. */
-export function checkOrder(directory: string, tables: readonly TableInfo[]): TableDamage[] {
+/** A manifest as it is written now, whatever its format was; empty where there is none that is whole. */
+function encodedAnew(path: string, bytes: Buffer | undefined): Buffer {
+  try {
+    return bytes === undefined ? Buffer.alloc(0) : encodeManifest(decodeManifest(path, bytes));
+  } catch (error) {
+    if (error instanceof CorruptionError || error instanceof ForeignError) return Buffer.alloc(0);
+    throw error;
+  }
+}
+
+/** The tables of a run that begin before the one before them in their lane ends. */
+export function checkOrder(directory: string, run: Lanes<TableInfo>): TableDamage[] {
   const damages: TableDamage[] = [];
-  for (const [at, { first, hash, last }] of tables.entries()) {
-    const before = tables[at - 1];
-    if (before === undefined || first > before.last) continue;
-    const path = tablePath(directory, hash);
-    const what = "begins before the table before it ends";
-    damages.push({ path, offset: undefined, what, first, last });
+  for (const tables of [run.fronts, run.rest]) {
+    for (const [at, { first, hash, last }] of tables.entries()) {
+      const before = tables[at - 1];
+      if (before === undefined || first > before.last) continue;
+      const path = tablePath(directory, hash);
+      const what = "begins before the table before it ends";
+      damages.push({ path, offset: undefined, what, first, last });
+    }
   }
   return damages;
+}
+
+/** Reads a run whole; yields what is wrong with it, and undefined now and then. */
+export function* checkRun(run: Run, schema: Schema): Generator<TableDamage | undefined> {
+  let isSound = true;
+  for (const table of run.tables) {
+    for (const damage of checkTable(table, schema)) {
+      if (damage !== undefined) isSound = false;
+      yield damage;
+    }
+  }
+  // What is made of damaged rows is damaged too.
+  if (isSound) yield* checkLanes(run, schema);
+}
+
+/**
+ * Whether each row is in the lane it belongs to. Of a run without a rest that cannot be told: before
+ * there were lanes everything went into one.
+ */
+function* checkLanes(run: Run, schema: Schema): Generator<TableDamage | undefined> {
+  if (run.rest.tables.length === 0) return;
+  const rest = new LaneCursor(new ReadAhead(), run.rest);
+  const rows = new MergeCursor([new LaneCursor(new ReadAhead(), run.fronts), rest]);
+  const split = new Split(schema);
+  const damage = (lane: Lane, { key }: RowView, what: string) => {
+    const table = lane.tables[lane.tableAt(key)] as Table;
+    return { path: table.path, offset: undefined, what, first: key, last: key };
+  };
+  let count = 0;
+  for (rows.seek(""); rows.next(); ) {
+    const { row } = rows;
+    const lane = row === rest.row ? run.rest : run.fronts;
+    const isFront = split.isFront(row);
+    if (isFront && lane === run.rest) {
+      yield damage(lane, row, "has a row that no newer one of its prefix stands before");
+    } else if (!isFront && lane === run.fronts) {
+      yield damage(lane, row, "has a second row of a prefix among the first ones");
+    }
+    if (++count % 64 === 0) yield undefined;
+  }
+  const [table] = run.rest.tables;
+  if (count !== run.rows && table !== undefined) yield whole(table, "has rows of the other lane");
 }
 
 /** Reads a table whole; yields what is wrong with it, and undefined now and then. */
@@ -149,7 +201,7 @@ function* checkBlocks(table: Table): Generator<TableDamage | undefined> {
 
 function* checkRows(table: Table, schema: Schema): Generator<TableDamage | undefined> {
   const summary = schema.summary();
-  const rows = new RunCursor(new ReadAhead(), new Run([table]));
+  const rows = new LaneCursor(new ReadAhead(), new Lane([table]));
   let count = 0;
   let deletions = 0;
   let first: ByteString | undefined;

@@ -17,10 +17,11 @@
 import { must } from "../lib/assert.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Histogram } from "../lib/meter.ts";
+import { LaneCursor } from "./lane.ts";
 import type { Live } from "./live.ts";
 import { MergeCursor } from "./merge.ts";
 import { ReadAhead } from "./readahead.ts";
-import { type Run, RunCursor } from "./run.ts";
+import type { Run } from "./run.ts";
 import type { Schema } from "./tree.ts";
 import type { RowView } from "./view.ts";
 import type { Rows, RunWriter } from "./writer.ts";
@@ -216,7 +217,8 @@ class MergedRows implements Rows {
   readonly #isBottom: boolean;
 
   constructor(runs: readonly Run[], schema: Schema, bottom: boolean) {
-    this.#cursor = new MergeCursor(runs.map((run) => new RunCursor(new ReadAhead(), run)));
+    const lanes = runs.flatMap((run) => run.lanes);
+    this.#cursor = new MergeCursor(lanes.map((lane) => new LaneCursor(new ReadAhead(), lane)));
     this.#cursor.seek("");
     this.#isDropped = schema.sieve(bottom);
     this.#isBottom = bottom;

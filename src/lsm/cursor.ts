@@ -5,12 +5,21 @@ import { RowKey } from "./rowkey.ts";
 import type { Cursor } from "./tree.ts";
 import { afterAll, compareKeys, type KeyView, noRow, type RowView } from "./view.ts";
 
+/** What a cursor is to read. */
+export interface Scan {
+  readonly from: ByteString;
+  /** Where it ends, before this; undefined: with the last row. */
+  readonly to: ByteString | undefined;
+  /** Whether the fronts of runs will do, as they are now: see RowSet.scanFronts. */
+  readonly areFrontsEnough: () => boolean;
+}
+
 /** What a cursor reads from. */
 export interface Sources {
   /** Grows with each change of the rows or of where they are kept. */
   readonly generation: number;
   /** All sources with rows in the range, newest first. They are good for one generation. */
-  sources(from: ByteString, to: ByteString | undefined): Source[];
+  sources(scan: Scan): Source[];
 }
 
 /**
@@ -18,9 +27,8 @@ export interface Sources {
  */
 export class TreeCursor implements Cursor {
   readonly #tree: Sources;
-  readonly #from: ByteString;
-  readonly #to: ByteString | undefined;
-  /** #to as bytes. */
+  readonly #scan: Scan;
+  /** Where the scan ends, as bytes. */
   readonly #end: RowKey | undefined;
   #rows: MergeCursor | undefined;
   /** The generation that #rows is of. */
@@ -33,11 +41,11 @@ export class TreeCursor implements Cursor {
   /** Whether the range has ended, until somebody seeks. */
   #isDone = false;
 
-  /** Stands before the first row at or after `from`; ends before `to`, where there is one. */
-  constructor(tree: Sources, from: ByteString, to: ByteString | undefined) {
+  /** Stands before the first row. */
+  constructor(tree: Sources, scan: Scan) {
+    const { from, to } = scan;
     this.#tree = tree;
-    this.#from = from;
-    this.#to = to;
+    this.#scan = scan;
     this.#end = to === undefined ? undefined : new RowKey().take(to);
     this.#target = from;
   }
@@ -66,7 +74,8 @@ export class TreeCursor implements Cursor {
   }
 
   seek(key: ByteString): void {
-    this.#target = key < this.#from ? this.#from : key;
+    const { from } = this.#scan;
+    this.#target = key < from ? from : key;
     this.#passed = undefined;
     this.#isDone = false;
   }
@@ -82,7 +91,7 @@ export class TreeCursor implements Cursor {
     let rows = this.#rows;
     if (rows === undefined || generation !== this.#generation) {
       const from = passed === undefined ? (this.#target ?? `${this.key}\0`) : afterAll(passed);
-      rows = new MergeCursor(from === undefined ? [] : this.#tree.sources(this.#from, this.#to));
+      rows = new MergeCursor(from === undefined ? [] : this.#tree.sources(this.#scan));
       rows.seek(from ?? "");
       this.#rows = rows;
       // Where nothing follows, nothing was opened.

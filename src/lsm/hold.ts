@@ -9,12 +9,12 @@ import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, DiskError, readWhole } from "../lib/disk.ts";
 import { BlockCache } from "./cache.ts";
-import { checkOrder, checkTable, type TableDamage } from "./check.ts";
+import { checkOrder, checkRun, checkTable, type TableDamage } from "./check.ts";
 import { type Layers, Lookup } from "./lookup.ts";
-import { decodeManifest, type Manifest, manifestName } from "./manifest.ts";
+import { decodeManifest, type Manifest, manifestName, tablesIn } from "./manifest.ts";
 import { Memtable } from "./memtable.ts";
 import type { RowKey } from "./rowkey.ts";
-import { Run } from "./run.ts";
+import { bothOf, type Lanes, Run } from "./run.ts";
 import { Table, tablePath, tableSuffix } from "./table.ts";
 import type { Cursor, RowSet, Schema, TableInfo } from "./tree.ts";
 import type { RowView } from "./view.ts";
@@ -49,7 +49,7 @@ export class HeldTables<P> {
     this.unreadable = read instanceof CorruptionError ? read : undefined;
     this.manifest = read instanceof CorruptionError ? nothing : read;
     const unopened: Unopened[] = [];
-    for (const info of this.manifest.runs.flat()) {
+    for (const info of tablesIn(this.manifest)) {
       const table = before?.take(info.hash) ?? this.#open(info);
       if (table instanceof Table) this.#tables.set(info.hash, table);
       else unopened.push({ info, path: tablePath(directory, info.hash), error: table });
@@ -93,17 +93,25 @@ export class HeldTables<P> {
   rows(schema: Pick<Schema, "prefixLength">, cacheBytesMax: number): HeldRows {
     const error = this.unreadable ?? this.unopened[0]?.error;
     if (error !== undefined) throw error;
-    const runs = this.manifest.runs.map((infos) => {
-      return new Run(infos.flatMap(({ hash }) => this.#tables.get(hash) ?? []));
-    });
+    const runs = this.manifest.runs.map((infos) => this.#runOf(infos));
     return new HeldRows(runs, schema, cacheBytesMax);
   }
 
-  /** Reads every table that is open, whole, and yields what is wrong with it and with their order. */
+  /**
+   * Reads every table that is open, whole, and yields what is wrong with it, with their order, and
+   * with what the lanes of a run say of each other.
+   */
   *check(schema: Schema): Generator<TableDamage> {
-    for (const tables of this.manifest.runs) yield* checkOrder(this.directory, tables);
-    for (const table of this.#tables.values()) {
-      for (const damage of checkTable(table, schema)) if (damage !== undefined) yield damage;
+    for (const infos of this.manifest.runs) yield* checkOrder(this.directory, infos);
+    const unopened = new Set(this.unopened.map(({ info }) => info));
+    for (const infos of this.manifest.runs) {
+      const run = this.#runOf(infos);
+      const isWhole = !bothOf(infos).some((info) => unopened.has(info));
+      const checks = isWhole
+        ? [checkRun(run, schema)]
+        : run.tables.map((table) => checkTable(table, schema));
+      for (const check of checks)
+        for (const damage of check) if (damage !== undefined) yield damage;
     }
   }
 
@@ -117,6 +125,13 @@ export class HeldTables<P> {
   close(): void {
     for (const table of this.#tables.values()) table.close();
     this.#tables.clear();
+  }
+
+  /** A run's tables, those of them that are open. */
+  #runOf({ fronts, rest }: Lanes<TableInfo>): Run {
+    const open = (infos: readonly TableInfo[]) =>
+      infos.flatMap(({ hash }) => this.#tables.get(hash) ?? []);
+    return new Run({ fronts: open(fronts), rest: open(rest) });
   }
 
   #open(info: TableInfo): Table | CorruptionError | ForeignError {
@@ -167,6 +182,10 @@ export class HeldRows implements RowSet, Layers {
 
   scan(from: ByteString, to?: ByteString): Cursor {
     return this.#lookup.scan(from, to);
+  }
+
+  scanFronts(from: ByteString, to: ByteString, areFrontsEnough: () => boolean): Cursor {
+    return this.#lookup.scanFronts(from, to, areFrontsEnough);
   }
 }
 

@@ -18,7 +18,7 @@ import {
   replaceWhole,
   temporarySuffix,
 } from "../lib/disk.ts";
-import { decodeManifest, type Manifest, manifestName } from "./manifest.ts";
+import { decodeManifest, type Manifest, manifestName, tablesIn } from "./manifest.ts";
 import { tablePath, tableSuffix } from "./table.ts";
 
 export class Installation {
@@ -67,7 +67,7 @@ export class Installation {
   async finish<P>(bytes: Buffer, origin: string): Promise<Manifest<P>> {
     const manifest = decodeManifest<P>(origin, bytes);
     const names = new Set(this.#disk.list(this.#directory));
-    for (const { hash } of manifest.runs.flat()) {
+    for (const { hash } of tablesIn(manifest)) {
       if (names.has(`${hash}${tableSuffix}`)) continue;
       throw new CorruptionError(origin, 0, `it names table ${hash}, which was not given`);
     }

@@ -20,8 +20,9 @@ import {
   replaceWhole,
   temporarySuffix,
 } from "../lib/disk.ts";
+import type { Lane } from "./lane.ts";
 import { decodeManifest, encodeManifest, type Manifest, manifestName } from "./manifest.ts";
-import { Run } from "./run.ts";
+import { bothOf, type Lanes, Run } from "./run.ts";
 import { Table, tablePath, tableSuffix } from "./table.ts";
 import type { TableInfo } from "./tree.ts";
 
@@ -40,7 +41,7 @@ export interface Change<P> {
   /** Runs that go; neighbours. With none, the outputs become the newest run. */
   readonly inputs: readonly Run[];
   /** Tables that take their place; with none, nothing does. */
-  readonly outputs: readonly TableInfo[];
+  readonly outputs: Lanes<TableInfo>;
   /** The durable position from now on; absent: as it was. */
   readonly position?: P;
 }
@@ -135,15 +136,16 @@ export class Live<P> {
    */
   async replace(change: Change<P>): Promise<void> {
     const made: Table[] = [];
+    const outputs = bothOf(change.outputs);
     try {
-      for (const info of change.outputs) {
+      for (const info of outputs) {
         made.push(Table.open(this.#disk, this.#directory, info));
         await this.#clock.yield();
       }
       await this.turn(() => this.#publish(change, made));
     } catch (error) {
       for (const table of made) table.close();
-      if (error instanceof DiskError) await this.#remove(change.outputs);
+      if (error instanceof DiskError) await this.#remove(outputs);
       throw error;
     }
     const gone = change.inputs.flatMap((run) => run.tables);
@@ -158,11 +160,6 @@ export class Live<P> {
     // Whoever is next is not concerned by a failure: the caller is told.
     this.#last = done.then(next, next);
     return done;
-  }
-
-  /** Whether readers are sent to this table. */
-  has(table: Table): boolean {
-    return this.#runs.some(({ tables }) => tables.includes(table));
   }
 
   /** Keeps the files of the tables that are live now, until the release that it returns. */
@@ -208,7 +205,9 @@ export class Live<P> {
       inputs.every((run, offset) => this.#runs[at + offset] === run),
       "the runs of a merge are neighbours",
     );
-    const between = made.length === 0 ? [] : [new Run(made)];
+    const { length } = change.outputs.fronts;
+    const lanes = { fronts: made.slice(0, length), rest: made.slice(length) };
+    const between = made.length === 0 ? [] : [new Run(lanes)];
     const runs = this.#runs.toSpliced(at, inputs.length, ...between);
     const durable = "position" in change ? change.position : this.#durable;
     await this.#writeManifest(encodeManifest(manifestOf(durable, runs)));
@@ -225,7 +224,7 @@ export class Live<P> {
   }
 
   #isNothing({ inputs, outputs, position }: Change<P>): boolean {
-    if (inputs.length > 0 || outputs.length > 0) return false;
+    if (inputs.length > 0 || bothOf(outputs).length > 0) return false;
     return JSON.stringify(position) === JSON.stringify(this.#durable);
   }
 
@@ -251,17 +250,21 @@ export class Live<P> {
 }
 
 function manifestOf<P>(position: P | undefined, runs: readonly Run[]): Manifest<P> {
-  return { position, runs: runs.map((run) => run.tables.map(({ info }) => info)) };
+  const infos = ({ tables }: Lane) => tables.map(({ info }) => info);
+  return {
+    position,
+    runs: runs.map(({ fronts, rest }) => ({ fronts: infos(fronts), rest: infos(rest) })),
+  };
 }
 
 /** Opens the tables of all runs; closes them again when one cannot be opened. */
 async function openRuns(
   options: LiveOptions,
-  runs: readonly (readonly TableInfo[])[],
+  runs: Manifest<unknown>["runs"],
 ): Promise<readonly Run[]> {
   const { clock, directory, disk } = options;
   const opened: Table[] = [];
-  const all = runs.flat();
+  const all = runs.flatMap(bothOf);
   try {
     for (const info of all) {
       opened.push(Table.open(disk, directory, info));
@@ -272,5 +275,8 @@ async function openRuns(
     for (const table of opened) table.close();
     throw error;
   }
-  return runs.map((tables) => new Run(opened.splice(0, tables.length)));
+  return runs.map(({ fronts, rest }) => {
+    const take = (infos: readonly TableInfo[]) => opened.splice(0, infos.length);
+    return new Run({ fronts: take(fronts), rest: take(rest) });
+  });
 }

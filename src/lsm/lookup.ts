@@ -4,12 +4,13 @@
  */
 import type { ByteString } from "../lib/bytes.ts";
 import type { BlockCache } from "./cache.ts";
-import { type Sources, TreeCursor } from "./cursor.ts";
+import { type Scan, type Sources, TreeCursor } from "./cursor.ts";
 import { prefixHash } from "./filter.ts";
+import { Lane, LaneCursor } from "./lane.ts";
 import type { Memtable } from "./memtable.ts";
 import type { Source } from "./merge.ts";
 import { RowKey } from "./rowkey.ts";
-import { Run, RunCursor } from "./run.ts";
+import type { Run } from "./run.ts";
 import type { Cursor, Schema } from "./tree.ts";
 import { beginsWith, type RowView } from "./view.ts";
 
@@ -21,21 +22,21 @@ export interface Layers {
   readonly runs: readonly Run[];
 }
 
-const noRun = new Run([]);
+const noLane = new Lane([]);
 
 export class Lookup implements Sources {
   readonly #layers: Layers;
   readonly #cache: BlockCache;
   readonly #schema: Pick<Schema, "prefixLength">;
   /** For single rows. */
-  readonly #finder: RunCursor;
+  readonly #finder: LaneCursor;
   readonly #rowKey = new RowKey();
 
   constructor(layers: Layers, cache: BlockCache, schema: Pick<Schema, "prefixLength">) {
     this.#layers = layers;
     this.#cache = cache;
     this.#schema = schema;
-    this.#finder = new RunCursor(cache, noRun);
+    this.#finder = new LaneCursor(cache, noLane);
   }
 
   get generation(): number {
@@ -51,10 +52,13 @@ export class Lookup implements Sources {
       if (value !== undefined) return value ?? undefined;
     }
     const finder = this.#finder;
-    for (const run of runs) {
-      if (!finder.find(run, key, key.length, hash)) continue;
-      const { bytes, end, keyAt, keyEnd, start } = finder.row;
-      if (keyEnd - keyAt === key.length) return start < 0 ? undefined : bytes.subarray(start, end);
+    for (const { lanes } of runs) {
+      for (const lane of lanes) {
+        if (!finder.find(lane, key, key.length, hash)) continue;
+        const { bytes, end, keyAt, keyEnd, start } = finder.row;
+        if (keyEnd - keyAt !== key.length) continue;
+        return start < 0 ? undefined : bytes.subarray(start, end);
+      }
     }
     return undefined;
   }
@@ -72,15 +76,22 @@ export class Lookup implements Sources {
 
   /** As RowSet.scan. */
   scan(from: ByteString, to?: ByteString): Cursor {
-    return new TreeCursor(this, from, to);
+    return new TreeCursor(this, { from, to, areFrontsEnough: () => false });
   }
 
-  sources(from: ByteString, to: ByteString | undefined): Source[] {
+  /** As RowSet.scanFronts. */
+  scanFronts(from: ByteString, to: ByteString, areFrontsEnough: () => boolean): Cursor {
+    return new TreeCursor(this, { from, to, areFrontsEnough });
+  }
+
+  sources({ areFrontsEnough, from, to }: Scan): Source[] {
     const { memtables, runs } = this.#layers;
     const sources: Source[] = memtables.map((memtable) => memtable.cursor());
-    for (const run of runs) {
-      if (run.last < from || (to !== undefined && to <= run.first)) continue;
-      sources.push(new RunCursor(this.#cache, run));
+    const lanes = areFrontsEnough()
+      ? runs.map(({ fronts }) => fronts)
+      : runs.flatMap((run) => run.lanes);
+    for (const lane of lanes) {
+      if (lane.overlaps(from, to)) sources.push(new LaneCursor(this.#cache, lane));
     }
     return sources;
   }
@@ -102,8 +113,11 @@ export class Lookup implements Sources {
 
   #firstInRuns(from: ByteString, length: number, hash: number): RowView | undefined {
     const finder = this.#finder;
-    for (const run of this.#layers.runs) {
-      if (finder.find(run, from, length, hash)) return finder.row;
+    // Where a prefix is in the rest it is among the fronts too: without a place to begin at, that is it.
+    const isWhole = from.length === length;
+    for (const { fronts, rest } of this.#layers.runs) {
+      if (finder.find(fronts, from, length, hash)) return finder.row;
+      if (!isWhole && finder.find(rest, from, length, hash)) return finder.row;
     }
     return undefined;
   }

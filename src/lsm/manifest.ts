@@ -2,38 +2,47 @@
  * The manifest: which tables are live, and up to which position of the owner's log they hold
  * everything. One file, MANIFEST, replaced as a whole. Text, of two lines:
  *
- *   {"format_version":1,"position":…,"runs":[[{"hash":…,"bytes":…,"rows":…,"deletions":…,
- *     "first":…,"last":…,"summary":{…}},…],…]}
+ *   {"format_version":2,"position":…,"runs":[[{"hash":…,"bytes":…,"lane":"rest","rows":…,
+ *     "deletions":…,"first":…,"last":…,"summary":{…}},…],…]}
  *   SHA-256 of the first line without its end, lower-case hex
  *
- * Runs stand newest first, tables by their keys; first and last are keys in base64. "position" is
- * whatever JSON the owner gave, absent before the first flush.
+ * Runs stand newest first. Of a run, the fronts (run.ts) come first and have no "lane"; the tables of
+ * a lane stand by their keys. First and last are keys in base64. "position" is whatever JSON the owner
+ * gave, absent before the first flush. Format version 1 knew no lanes: all its tables are fronts.
  */
 import { sha256 } from "../lib/checksum.ts";
 import { CorruptionError, ForeignError } from "../lib/corruption.ts";
 import { type Disk, readWhole } from "../lib/disk.ts";
+import { bothOf, type Lanes } from "./run.ts";
 import { type ClaimsJson, claimsFromJson, claimsToJson } from "./table.ts";
 import type { TableInfo } from "./tree.ts";
 
 export const manifestName = "MANIFEST";
 
-const formatVersion = 1;
+const formatVersion = 2;
+const formatVersionMin = 1;
 
 export interface Manifest<P> {
   readonly position: P | undefined;
   /** Newest first. */
-  readonly runs: readonly (readonly TableInfo[])[];
+  readonly runs: readonly Lanes<TableInfo>[];
 }
 
 interface TableJson extends ClaimsJson {
   readonly hash: string;
   readonly bytes: number;
+  readonly lane?: "rest";
 }
 
 interface ManifestJson<P> {
   readonly format_version: number;
   readonly position?: P;
   readonly runs: readonly (readonly TableJson[])[];
+}
+
+/** All tables of a manifest. */
+export function tablesIn({ runs }: Manifest<unknown>): readonly TableInfo[] {
+  return runs.flatMap(bothOf);
 }
 
 /**
@@ -51,9 +60,10 @@ export function encodeManifest<P>(manifest: Manifest<P>): Buffer {
   const json = {
     format_version: formatVersion,
     position,
-    runs: runs.map((tables) =>
-      tables.map((info) => ({ hash: info.hash, bytes: info.bytes, ...claimsToJson(info) })),
-    ),
+    runs: runs.map(({ fronts, rest }) => [
+      ...fronts.map((info) => tableToJson(info, undefined)),
+      ...rest.map((info) => tableToJson(info, "rest")),
+    ]),
   };
   const line = JSON.stringify(json);
   return Buffer.from(`${line}\n${sha256(line)}\n`);
@@ -71,12 +81,24 @@ export function decodeManifest<P>(path: string, bytes: Buffer): Manifest<P> {
     throw new CorruptionError(path, 0, "its checksum is wrong", hint);
   }
   const json = JSON.parse(line.toString()) as ManifestJson<P>;
-  if (json.format_version !== formatVersion) {
-    const what = `has format version ${json.format_version}, this version reads ${formatVersion}`;
+  const version = json.format_version;
+  if (!(version >= formatVersionMin && version <= formatVersion)) {
+    const what = `has format version ${version}, this version reads up to ${formatVersion}`;
     throw new ForeignError(path, what, "start the version of T4 that wrote it, or a newer one");
   }
-  const runs = json.runs.map((tables) =>
-    tables.map((table) => ({ hash: table.hash, bytes: table.bytes, ...claimsFromJson(table) })),
-  );
+  const runs = json.runs.map((tables) => ({
+    fronts: tables.filter(({ lane }) => lane === undefined).map(tableFromJson),
+    rest: tables.filter(({ lane }) => lane === "rest").map(tableFromJson),
+  }));
   return { position: json.position, runs };
+}
+
+function tableToJson(info: TableInfo, lane: TableJson["lane"]): TableJson {
+  const { bytes, hash } = info;
+  return { hash, bytes, ...(lane && { lane }), ...claimsToJson(info) };
+}
+
+function tableFromJson(json: TableJson): TableInfo {
+  const { bytes, hash } = json;
+  return { hash, bytes, ...claimsFromJson(json) };
 }

@@ -1,128 +1,82 @@
 /**
- * A run: tables whose key ranges ascend and do not overlap, so that a key can be in one of them
- * only. A flush makes a run, a merge makes one of several.
+ * A run: what one flush or one merge has made, in two lanes of tables.
+ *
+ *   fronts   the first row of each prefix (Schema.prefixLength), which is the newest one of it here;
+ *            and all rows of families that are not split (Schema.splits)
+ *   rest     the other rows; each has a newer one of its prefix among the fronts
+ *
+ * So whoever wants what is newest reads as many rows as there are prefixes, however many older ones
+ * are kept. A run that was made before there were lanes has everything in its fronts.
  */
 import type { ByteString } from "../lib/bytes.ts";
-import { BlockCursor } from "./block.ts";
-import { filterMayHave } from "./filter.ts";
-import type { Source } from "./merge.ts";
-import type { BlockReader, Table } from "./table.ts";
-import { afterAll, beginsWith, hasPrefix, type KeyView } from "./view.ts";
+import { Lane } from "./lane.ts";
+import { RowKey } from "./rowkey.ts";
+import type { Table } from "./table.ts";
+import type { Schema } from "./tree.ts";
+import { hasPrefix, type KeyView } from "./view.ts";
+
+/** What each lane of a run has. */
+export interface Lanes<T> {
+  readonly fronts: readonly T[];
+  readonly rest: readonly T[];
+}
+
+/** What both lanes have, the fronts first. */
+export function bothOf<T>({ fronts, rest }: Lanes<T>): readonly T[] {
+  return [...fronts, ...rest];
+}
+
+/** Tells the fronts of a run from the rest. */
+export class Split {
+  readonly #schema: Pick<Schema, "prefixLength" | "splits">;
+  /** Of the row that was asked about last, where its family is split. */
+  readonly #prefix = new RowKey();
+  #hasPrefix = false;
+
+  constructor(schema: Pick<Schema, "prefixLength" | "splits">) {
+    this.#schema = schema;
+  }
+
+  /** Whether a row is one of the fronts. To be asked about all rows of a run, in key order. */
+  isFront(key: KeyView): boolean {
+    const prefix = this.#prefix;
+    const isSplit = this.#schema.splits(key);
+    const length = isSplit ? this.#schema.prefixLength(key) : 0;
+    if (isSplit && this.#hasPrefix && prefix.length === length && hasPrefix(key, prefix)) {
+      return false;
+    }
+    this.#hasPrefix = isSplit;
+    prefix.copy(key, length, 0);
+    return true;
+  }
+}
 
 export class Run {
+  readonly fronts: Lane;
+  readonly rest: Lane;
+  /** Those that have tables, the fronts first. */
+  readonly lanes: readonly Lane[];
+  /** Of both lanes, the fronts first. */
   readonly tables: readonly Table[];
   readonly bytes: number;
   readonly rows: number;
 
-  constructor(tables: readonly Table[]) {
-    this.tables = tables;
-    this.bytes = tables.reduce((sum, { info }) => sum + info.bytes, 0);
-    this.rows = tables.reduce((sum, { info }) => sum + info.rows, 0);
+  /** There are fronts. */
+  constructor(tables: Lanes<Table>) {
+    this.fronts = new Lane(tables.fronts);
+    this.rest = new Lane(tables.rest);
+    this.lanes = [this.fronts, this.rest].filter((lane) => lane.tables.length > 0);
+    this.tables = bothOf(tables);
+    this.bytes = this.tables.reduce((sum, { info }) => sum + info.bytes, 0);
+    this.rows = this.tables.reduce((sum, { info }) => sum + info.rows, 0);
   }
 
   get first(): ByteString {
-    return (this.tables[0] as Table).info.first;
+    return this.fronts.first;
   }
 
   get last(): ByteString {
-    return (this.tables.at(-1) as Table).info.last;
-  }
-
-  /** Ordinal of the first table with a key at or after `key`; the count of tables when none has. */
-  tableAt(key: ByteString): number {
-    const { tables } = this;
-    let low = 0;
-    let high = tables.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((tables[middle] as Table).info.last < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-}
-
-/** Walks and searches the rows of a run. */
-export class RunCursor implements Source {
-  readonly #reader: BlockReader;
-  readonly #index = new BlockCursor();
-  readonly row = new BlockCursor();
-  #run: Run;
-  /** Ordinal of the table that #index and row are of; -1 before the first. */
-  #at = -1;
-
-  /** Stands before the first row. */
-  constructor(reader: BlockReader, run: Run) {
-    this.#reader = reader;
-    this.#run = run;
-  }
-
-  next(): boolean {
-    if (this.#at >= 0 && this.row.next()) return true;
-    while (this.#at < 0 || !this.#index.next()) {
-      const table = this.#run.tables[this.#at + 1];
-      if (table === undefined) return false;
-      this.#at++;
-      this.#index.open(table.index);
-    }
-    this.#openBlock();
-    return this.row.next();
-  }
-
-  seek(target: ByteString): boolean {
-    const at = this.#run.tableAt(target);
-    const table = this.#run.tables[at];
-    if (table === undefined || !this.#openBlockOf(table, at, target)) return false;
-    if (!this.row.seek(target)) return this.next();
-    this.row.takeKey();
-    return true;
-  }
-
-  pass(prefix: KeyView): boolean {
-    if (this.row.pass(prefix)) return true;
-    if (!this.next()) return false;
-    if (!hasPrefix(this.row, prefix)) return true;
-    // They fill blocks.
-    const after = afterAll(prefix);
-    return after !== undefined && this.seek(after);
-  }
-
-  /**
-   * Moves to the first row of `run` at or after `target`; true when its key begins with the first
-   * `length` bytes of target. `hash` is that of the prefix that the schema cuts from such keys.
-   */
-  find(run: Run, target: ByteString, length: number, hash: number): boolean {
-    const at = run.tableAt(target);
-    const table = run.tables[at];
-    if (table === undefined || !filterMayHave(table.filter, hash)) return false;
-    this.#run = run;
-    if (!this.#openBlockOf(table, at, target)) return false;
-    if (this.row.seek(target)) {
-      if (this.row.matched < length) return false;
-      this.row.takeKey();
-      return true;
-    }
-    return this.next() && beginsWith(this.row, target, length);
-  }
-
-  /** Opens the block that has the first row at or after `target`, or ends right before it. */
-  #openBlockOf(table: Table, at: number, target: ByteString): boolean {
-    this.#at = at;
-    this.#index.open(table.index);
-    // The table's last key is at or after target, so one of its blocks ends there or later.
-    if (!this.#index.seekFrom(table.fences.before(target), target)) return false;
-    this.#openBlock();
-    return true;
-  }
-
-  #openBlock(): void {
-    const { bytes, start } = this.#index;
-    const table = this.#run.tables[this.#at] as Table;
-    const block = this.#reader.read(
-      table,
-      bytes.readUInt32LE(start),
-      bytes.readUInt32LE(start + 4),
-    );
-    this.row.open(block);
+    const lasts = this.lanes.map((lane) => lane.last).sort();
+    return lasts.at(-1) as ByteString;
   }
 }

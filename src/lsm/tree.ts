@@ -7,6 +7,8 @@
  *   put ──► memtable ── seal(position) ──► sealed memtables ── flush ──► runs ── merge ──► one run
  *           1 newest                       2                             3 newest first
  *
+ * A run has two lanes of tables (run.ts): what is newest of each prefix, and the rest.
+ *
  * After open() the tree holds exactly the rows up to `durable`. Deletions are rows like others
  * until a merge finds nothing older below them.
  */
@@ -75,6 +77,11 @@ export interface TreeOptions<P> {
 export interface Schema {
   /** How much of `key` is the prefix that lookups go by; filters hold its hash. At most its length. */
   prefixLength(key: KeyView): number;
+  /**
+   * Whether `key` is of a family of which a run keeps the first row of each prefix apart from the
+   * rest (run.ts). No row of it is ever deleted, and no prefix of it begins with another.
+   */
+  splits(key: KeyView): boolean;
   /** A fresh summary of one table; see Summary. */
   summary(): Summary;
   /**
@@ -123,6 +130,14 @@ export interface RowSet {
   first(from: ByteString, prefixLength: number): RowView | undefined;
   /** The rows from `from` up to but not including `to`, in key order. */
   scan(from: ByteString, to?: ByteString): Cursor;
+  /**
+   * As `scan`, for a reader that wants the newest row of each prefix, or of each prefix the newest
+   * that is not too new for it. While `areFrontsEnough`, rows are left out that have a newer one of
+   * their prefix in a table: it must be true only while no row in a table is too new for the reader.
+   * It is asked again whenever the tables have changed, and the scan goes on with all rows where that
+   * has become false.
+   */
+  scanFronts(from: ByteString, to: ByteString, areFrontsEnough: () => boolean): Cursor;
 }
 
 export interface Cursor {
@@ -285,6 +300,10 @@ export class Tree<P> implements RowSet, Layers {
 
   scan(from: ByteString, to?: ByteString): Cursor {
     return this.#lookup.scan(from, to);
+  }
+
+  scanFronts(from: ByteString, to: ByteString, areFrontsEnough: () => boolean): Cursor {
+    return this.#lookup.scanFronts(from, to, areFrontsEnough);
   }
 
   /** Whether the memtable has reached its size: the owner then seals it. */

@@ -1,8 +1,9 @@
-/** Writes the rows of a flush or a merge into the tables of one run, in slices. */
+/** Writes the rows of a flush or a merge into the tables of one run (run.ts), in slices. */
 import type { Clock } from "../lib/clock.ts";
 import { type Disk, removeIfThere, temporarySuffix } from "../lib/disk.ts";
 import type { Random } from "../lib/random.ts";
 import { TableBuilder } from "./builder.ts";
+import { bothOf, type Lanes, Split } from "./run.ts";
 import { Slice } from "./slice.ts";
 import { tablePath } from "./table.ts";
 import type { Schema, TableInfo } from "./tree.ts";
@@ -60,13 +61,13 @@ export class RunWriter {
     rows: Rows,
     signal: AbortSignal,
     pause: () => Promise<void>,
-    publish: (tables: readonly TableInfo[]) => Promise<void>,
+    publish: (tables: Lanes<TableInfo>) => Promise<void>,
   ): Promise<number> {
     this.#writing++;
     try {
       const tables = await this.#writeTables(rows, signal, pause);
       await publish(tables);
-      return tables.reduce((sum, { bytes }) => sum + bytes, 0);
+      return bothOf(tables).reduce((sum, { bytes }) => sum + bytes, 0);
     } finally {
       this.#writing--;
     }
@@ -76,73 +77,122 @@ export class RunWriter {
     rows: Rows,
     signal: AbortSignal,
     pause: () => Promise<void>,
-  ): Promise<TableInfo[]> {
+  ): Promise<Lanes<TableInfo>> {
     const { clock, directory, disk, sliceMsMax } = this.#options;
-    const tables: TableInfo[] = [];
-    const draft = new Draft(this.#options, () => this.#drafts++);
+    const drafts = new LaneDrafts(this.#options, () => this.#drafts++);
     const slice = new Slice(clock, sliceMsMax);
     try {
       let more = true;
       while (more) {
-        do more = draft.add(rows);
-        while (more && !draft.isFull && !slice.isOver);
-        if (draft.isFull || !more) tables.push(...(await draft.finish()));
-        else await draft.settle();
+        do more = drafts.add(rows);
+        while (more && !drafts.isFull && !slice.isOver);
+        await drafts.settle(!more);
         await slice.pause(pause);
         signal.throwIfAborted();
       }
-      if (tables.length > 0) await disk.syncDirectory(directory);
+      if (bothOf(drafts.tables).length > 0) await disk.syncDirectory(directory);
     } catch (error) {
-      await draft.abandon();
-      for (const { hash } of tables) removeIfThere(disk, tablePath(directory, hash));
+      await drafts.abandon();
       throw error;
     }
-    return tables;
+    return drafts.tables;
   }
 }
 
-/** The table that is being written; made when there is a row for it. */
+/** The tables of a run that is being written, in its two lanes. */
+class LaneDrafts {
+  readonly #split: Split;
+  readonly #fronts: Draft;
+  readonly #rest: Draft;
+
+  constructor(options: WriterOptions, ordinal: () => number) {
+    this.#split = new Split(options.schema);
+    this.#fronts = new Draft(options, ordinal);
+    this.#rest = new Draft(options, ordinal);
+  }
+
+  /** Those that are completed. */
+  get tables(): Lanes<TableInfo> {
+    return { fronts: this.#fronts.tables, rest: this.#rest.tables };
+  }
+
+  /** Whether a table is to be completed. */
+  get isFull(): boolean {
+    return this.#fronts.isFull || this.#rest.isFull;
+  }
+
+  /** Takes a few rows; false when there are no more. */
+  add(rows: Rows): boolean {
+    const bytesEnd = this.#bytes + checkBytes;
+    for (let count = 0; count < checkRows; count++) {
+      if (!rows.next()) return false;
+      if (!rows.isKept()) continue;
+      const draft = this.#split.isFront(rows.row) ? this.#fronts : this.#rest;
+      draft.add(rows.row);
+      if (this.#bytes >= bytesEnd || draft.isFull) break;
+    }
+    return true;
+  }
+
+  /** Completes the tables that are full, or all; those that go on: see TableBuilder.settle. */
+  async settle(isEnd: boolean): Promise<void> {
+    await allDone([this.#fronts.settle(isEnd), this.#rest.settle(isEnd)]);
+  }
+
+  /** Leaves nothing of them. DiskError. */
+  async abandon(): Promise<void> {
+    await allDone([this.#fronts.abandon(), this.#rest.abandon()]);
+  }
+
+  get #bytes(): number {
+    return this.#fronts.bytes + this.#rest.bytes;
+  }
+}
+
+/** One lane of the tables: those that are completed, and one that is made when there is a row for it. */
 class Draft {
   readonly #options: WriterOptions;
   readonly #ordinal: () => number;
   #builder: TableBuilder | undefined;
+  readonly tables: TableInfo[] = [];
 
   constructor(options: WriterOptions, ordinal: () => number) {
     this.#options = options;
     this.#ordinal = ordinal;
   }
 
+  /** Of the table under way. */
+  get bytes(): number {
+    return this.#builder?.bytes ?? 0;
+  }
+
   get isFull(): boolean {
-    return this.#builder !== undefined && this.#builder.bytes >= this.#options.tableBytesMax;
+    return this.bytes >= this.#options.tableBytesMax;
   }
 
-  /** Takes a few rows; false when there are no more. */
-  add(rows: Rows): boolean {
-    const bytesEnd = (this.#builder?.bytes ?? 0) + checkBytes;
-    for (let count = 0; count < checkRows; count++) {
-      if (!rows.next()) return false;
-      if (!rows.isKept()) continue;
-      this.#builder ??= this.#start();
-      this.#builder.add(rows.row);
-      if (this.#builder.bytes >= bytesEnd || this.isFull) break;
+  /** Takes a row, which is after those before. DiskError. */
+  add(row: RowView): void {
+    this.#builder ??= this.#start();
+    this.#builder.add(row);
+  }
+
+  /** Completes the table when it is full or the last; else see TableBuilder.settle. DiskError. */
+  async settle(isEnd: boolean): Promise<void> {
+    const builder = this.#builder;
+    if (builder === undefined) return;
+    if (!isEnd && !this.isFull) {
+      await builder.settle();
+      return;
     }
-    return true;
-  }
-
-  /** Completes the table, if there is one. */
-  async finish(): Promise<TableInfo[]> {
-    const table = await this.#builder?.finish();
+    this.tables.push(await builder.finish());
     this.#builder = undefined;
-    return table === undefined ? [] : [table];
   }
 
-  /** See TableBuilder.settle. */
-  async settle(): Promise<void> {
-    await this.#builder?.settle();
-  }
-
+  /** Leaves nothing of it. DiskError. */
   async abandon(): Promise<void> {
+    const { directory, disk } = this.#options;
     await this.#builder?.abandon();
+    for (const { hash } of this.tables) removeIfThere(disk, tablePath(directory, hash));
   }
 
   #start(): TableBuilder {
@@ -156,5 +206,12 @@ class Draft {
       chunkBytes,
       salt: random.below(2 ** 32),
     });
+  }
+}
+
+/** Waits until all of it is over, and then throws what the first that failed did. */
+async function allDone(work: readonly Promise<void>[]): Promise<void> {
+  for (const done of await Promise.allSettled(work)) {
+    if (done.status === "rejected") throw done.reason;
   }
 }

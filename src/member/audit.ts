@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { CorruptionError } from "../lib/corruption.ts";
-import { decodeManifest } from "../lsm/manifest.ts";
+import { decodeManifest, tablesIn } from "../lsm/manifest.ts";
 import { openEnd } from "../model/range.ts";
 import { checkStore } from "../mvcc/check.ts";
 import { audit } from "../replication/audit.ts";
@@ -46,8 +46,8 @@ export async function verifyBucket(
 /** What is wrong with a manifest's tree: it must name the tables that the manifest does. */
 function checkTree(manifest: Manifest): string | undefined {
   try {
-    const { runs } = decodeManifest(keyOf(manifest), Buffer.from(manifest.tree));
-    const named = new Map(runs.flat().map(({ bytes, hash }) => [hash, bytes]));
+    const tree = decodeManifest(keyOf(manifest), Buffer.from(manifest.tree));
+    const named = new Map(tablesIn(tree).map(({ bytes, hash }) => [hash, bytes]));
     const other = manifest.tables.find(({ bytes, hash }) => named.get(hash) !== bytes);
     if (other !== undefined) return `its tree does not have table ${other.hash}`;
     return named.size === manifest.tables.length ? undefined : "its tree has other tables";

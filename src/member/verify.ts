@@ -16,6 +16,7 @@ import type { Clock } from "../lib/clock.ts";
 import { CorruptionError } from "../lib/corruption.ts";
 import type { Disk } from "../lib/disk.ts";
 import type { HeldRows, HeldTables } from "../lsm/hold.ts";
+import { tablesIn } from "../lsm/manifest.ts";
 import type { Entry } from "../model/entry.ts";
 import { openEnd } from "../model/range.ts";
 import { checkEntry, checkStore } from "../mvcc/check.ts";
@@ -127,7 +128,7 @@ class Verifier implements Verification {
   }
 
   #checkTables(tables: HeldTables<Checkpoint>): void {
-    const infos = tables.manifest.runs.flat();
+    const infos = tablesIn(tables.manifest);
     for (const { error, info, path } of tables.unopened) {
       const offset = error instanceof CorruptionError ? error.offset : undefined;
       this.#damage(path, offset, error.what, rowsText(info.first, info.last));

@@ -12,7 +12,7 @@ type Files = ReadonlyMap<string, Buffer>;
 
 const options = { limits: { ...tinyLimits, tableBytesMax: 2 ** 20 } };
 
-/** The files of a small tree: one table, one manifest. */
+/** The files of a small tree: a table of each lane, one manifest. */
 async function makeFiles(): Promise<Files> {
   const disk = new SimDisk();
   const tree = await openTree(disk, options);
@@ -97,7 +97,7 @@ async function tryAll(files: Files, damage: (bytes: Buffer) => Iterable<Buffer>)
 
 test("every byte of a table and a manifest, flipped, is refused or does no harm", async () => {
   const files = await makeFiles();
-  expect(files.size).toBe(2);
+  expect(files.size).toBe(3);
   const tried = await tryAll(files, function* (bytes) {
     for (let at = 0; at < bytes.length; at++) {
       const was = bytes[at] as number;

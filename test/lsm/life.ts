@@ -10,7 +10,7 @@ import { SeededRandom } from "../../src/lib/random.ts";
 import type { Tree } from "../../src/lsm/tree.ts";
 import { SimClock } from "../sim/clock.ts";
 import { type DiskCall, PowerLossError, SimDisk, type SimDiskOptions } from "../sim/disk.ts";
-import { Model, schemaOf, versionKey, versionPrefix, visible } from "./model.ts";
+import { Model, newestOf, schemaOf, versionKey, versionPrefix, visible } from "./model.ts";
 import { openTree, type Position, textOf, valueText } from "./rig.ts";
 
 /** What happens to a call of the disk: an error, or the end of process or power before or in it. */
@@ -154,8 +154,9 @@ export class Life {
     if (choice < 70) this.#write(tree);
     else if (choice < 74) this.#readOne(tree);
     else if (choice < 76) this.#scan(tree);
-    else if (choice < 78) model.floor = Math.max(model.floor, model.version - random.below(60));
-    else if (choice < 80) this.#seal(tree);
+    else if (choice < 77) await this.#readNewest(tree);
+    else if (choice < 79) model.floor = Math.max(model.floor, model.version - random.below(60));
+    else if (choice < 81) this.#seal(tree);
     else if (choice < 94) await this.#pass(tree, random.below(6));
     else if (choice < 96) await this.#settled(tree, tree.flushed());
     else if (choice < 97) await this.#settled(tree, tree.major());
@@ -256,6 +257,38 @@ export class Life {
       if (this.#random.below(10) === 0) await this.#pass(tree, 1);
     }
     expect(seen).toEqual([...new Set(seen)].sort());
+  }
+
+  /**
+   * The newest versions up to one, read from the fronts while those are enough for it, and while the
+   * tree is written to, flushed and merged: they are those of the moment it began.
+   */
+  async #readNewest(tree: Tree<Position>): Promise<void> {
+    const random = this.#random;
+    const model = this.#model;
+    const version =
+      random.below(3) > 0 ? model.version : Math.max(model.floor, random.below(model.version + 1));
+    const expected = model.newest(version);
+    const isPaused = random.below(2) === 0;
+    const tabled = () => model.versionAt(tree.durable?.at ?? 0);
+    const rows = tree.scanFronts("v", "w", () => tabled() <= version);
+    const found: [string, string][] = [];
+    for (const row of newestOf(rows, version, () => random.below(2) === 0)) {
+      found.push(row);
+      if (isPaused && random.below(4) === 0) await this.#disturb(tree);
+    }
+    expect(found).toEqual(expected);
+  }
+
+  /** Later versions, which are in the tables soon. */
+  async #disturb(tree: Tree<Position>): Promise<void> {
+    for (let count = this.#random.below(20); count >= 0; count--) {
+      this.#put(tree, versionKey(this.#name("v"), ++this.#model.version), this.#value());
+    }
+    if (this.#random.below(3) > 0) return;
+    this.#seal(tree);
+    if (this.#random.below(3) === 0) await this.#pass(tree, this.#random.below(8));
+    else await this.#settled(tree, tree.flushed());
   }
 
   /** Everything there is, row by row. */

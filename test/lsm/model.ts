@@ -4,12 +4,13 @@
  * Three families of rows. Plain ones ("p…") are put over and deleted as it comes. Versions
  * ("v<name>.<version, inverted>") are put once, later ones sort earlier; an empty value is a
  * tombstone. Below a floor only the newest version of a name counts, and none if it is a tombstone:
- * a sieve may drop the rest, or not yet have done so. Kept versions ("w…") know no floor and no
- * tombstones, but are deleted at times.
+ * a sieve may drop the rest, or not yet have done so. A run keeps the newest of each name apart. Kept
+ * versions ("w…") know no floor and no tombstones, but are deleted at times.
  */
-import { type ByteString, orderedU32, readOrderedU32 } from "../../src/lib/bytes.ts";
-import type { Schema, TableInfo } from "../../src/lsm/tree.ts";
-import { keyText } from "../../src/lsm/view.ts";
+import { type ByteString, byteStringOf, orderedU32, readOrderedU32 } from "../../src/lib/bytes.ts";
+import { RowKey } from "../../src/lsm/rowkey.ts";
+import type { Cursor, Schema, TableInfo } from "../../src/lsm/tree.ts";
+import { hasPrefix, keyText } from "../../src/lsm/view.ts";
 
 export type Rows = ReadonlyMap<ByteString, ByteString>;
 
@@ -40,6 +41,29 @@ export function visible(rows: Iterable<[ByteString, ByteString]>, floor: number)
     .filter(([key, value]) => !sieve(key, value.length));
 }
 
+/**
+ * Of each name the newest version up to this one, unless it is a tombstone, from rows in which it is.
+ * Older ones are passed at once, or stepped over.
+ */
+export function* newestOf(
+  rows: Cursor,
+  version: number,
+  passes: () => boolean,
+): Generator<[ByteString, ByteString]> {
+  const prefix = new RowKey();
+  while (rows.next()) {
+    const { key } = rows;
+    if (versionOf(key) > version) continue;
+    if (prefix.length > 0 && hasPrefix(rows.row, prefix)) {
+      if (passes()) rows.pass(prefix);
+      continue;
+    }
+    prefix.take(key.slice(0, -4));
+    const value = byteStringOf(rows.value());
+    if (value !== "") yield [key, value];
+  }
+}
+
 /** What a schema may be asked to do besides what rows are. */
 export interface SchemaWishes {
   /** The floor at this moment. */
@@ -53,6 +77,7 @@ export function schemaOf({ floor, wantsMajor }: SchemaWishes): Schema {
       const key = keyText(view);
       return key >= "v" ? key.length - 4 : Math.min(2, key.length);
     },
+    splits: ({ keyAt, keyBytes }) => keyBytes[keyAt] === "v".charCodeAt(0),
     summary: () => {
       let versions = 0;
       let newest = 0;
@@ -88,6 +113,7 @@ function versionSieve(floor: number, bottom: boolean) {
 export class Model {
   #rows = new Map<ByteString, ByteString>();
   readonly #sealed = new Map<number, Rows>([[0, new Map()]]);
+  readonly #versions = new Map<number, number>();
   floor = 0;
   /** The version put last. */
   version = 0;
@@ -107,6 +133,12 @@ export class Model {
   /** Remembers the rows as those of `position`. */
   seal(position: number): void {
     this.#sealed.set(position, new Map(this.#rows));
+    this.#versions.set(position, this.version);
+  }
+
+  /** The version put last when `position` was sealed. */
+  versionAt(position: number): number {
+    return this.#versions.get(position) ?? 0;
   }
 
   /** Goes back to the rows of `position`; later positions never were. */
@@ -117,6 +149,17 @@ export class Model {
 
   visible(): [ByteString, ByteString][] {
     return visible(this.#rows, this.floor);
+  }
+
+  /** Of each name the newest version up to this one, unless it is a tombstone, in key order. */
+  newest(version: number): [ByteString, ByteString][] {
+    const found = new Map<ByteString, [ByteString, ByteString]>();
+    for (const row of visible(this.#rows, this.floor)) {
+      const [key] = row;
+      const name = key.slice(0, -4);
+      if (isVersion(key) && versionOf(key) <= version && !found.has(name)) found.set(name, row);
+    }
+    return [...found.values()].filter(([, value]) => value !== "");
   }
 
   /** The row that Tree.first must find: the newest version of `name` up to `version`. */

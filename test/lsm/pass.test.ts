@@ -3,10 +3,10 @@ import { expect, test } from "bun:test";
 import { bytesOf } from "../../src/lib/bytes.ts";
 import { SeededRandom } from "../../src/lib/random.ts";
 import { BlockCache } from "../../src/lsm/cache.ts";
+import { Lane, LaneCursor } from "../../src/lsm/lane.ts";
 import { Memtable } from "../../src/lsm/memtable.ts";
 import { MergeCursor, type Source } from "../../src/lsm/merge.ts";
 import { RowKey } from "../../src/lsm/rowkey.ts";
-import { Run, RunCursor } from "../../src/lsm/run.ts";
 import { Table } from "../../src/lsm/table.ts";
 import { SimDisk } from "../sim/disk.ts";
 import { amount, seedsUpTo, tryEach } from "../support/effort.ts";
@@ -98,7 +98,7 @@ test("a memtable, a run, all of them as one, and a scan pass what stepping would
     const runs = tree.runs.map((run) =>
       run.tables.map(({ info }) => Table.open(disk, directory, info)),
     );
-    const cursorOf = (tables: Table[]) => new RunCursor(cache, new Run(tables));
+    const cursorOf = (tables: Table[]) => new LaneCursor(cache, new Lane(tables));
     for (const tables of runs) {
       const keys: string[] = [];
       for (const one = cursorOf(tables); one.next(); ) keys.push(one.row.key);
