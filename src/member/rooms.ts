@@ -113,6 +113,7 @@ async function openTables(options: RecoverOptions, directory: DataDirectory): Pr
     store = new Store({
       tree,
       state: tree.durable ?? emptyState,
+      tabledRevision: () => tree.durable?.revision ?? 0,
       watchLimits: {
         watcherBytesMax: options.limits.watcherBytesMax,
         totalBytesMax: options.limits.watchersBytesMax,

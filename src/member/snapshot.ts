@@ -137,6 +137,7 @@ export function storeOver(rows: HeldRows, checkpoint: Checkpoint | undefined): S
   return new Store({
     tree: rows,
     state: checkpoint ?? emptyState,
+    tabledRevision: () => checkpoint?.revision ?? 0,
     watchLimits: { watcherBytesMax: 0, totalBytesMax: 0, sliceRowsMax: 0 },
     wakeWatchers: () => undefined,
     leaseChanged: () => undefined,

@@ -31,9 +31,10 @@ export class TreeCursor implements LiveCursor {
   #modRevision = 0 as Revision;
   #steps = 0;
 
-  constructor(tree: RowSet, range: KeyRange, revision: number) {
+  /** `tabledRevision`: no table has a version newer than that, at the moment. */
+  constructor(tree: RowSet, range: KeyRange, revision: number, tabledRevision: () => number) {
     const { from, to } = dataBounds(range);
-    this.#rows = tree.scan(from, to);
+    this.#rows = tree.scanFronts(from, to, () => tabledRevision() <= revision);
     this.#revision = revision;
   }
 

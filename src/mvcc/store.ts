@@ -67,6 +67,8 @@ export interface StoreOptions {
   readonly tree: RowSet;
   /** The state that belongs to the tree's durable rows. */
   readonly state: StoreState;
+  /** No table has a version newer than this revision, at the moment. */
+  readonly tabledRevision: () => number;
   readonly watchLimits: WatchLimits;
   /** Called when watchers are behind and catchUp() has work. */
   readonly wakeWatchers: () => void;
@@ -76,6 +78,7 @@ export interface StoreOptions {
 
 export class Store implements Applied, WatchedStore {
   readonly #tree: RowSet;
+  readonly #tabledRevision: StoreOptions["tabledRevision"];
   readonly #leaseChanged: StoreOptions["leaseChanged"];
   readonly #pending = new Pending();
   readonly #pins = new Map<number, number>();
@@ -89,6 +92,7 @@ export class Store implements Applied, WatchedStore {
   /** Opens the store on a tree, whose rows are those of `state`. */
   constructor(options: StoreOptions) {
     this.#tree = options.tree;
+    this.#tabledRevision = options.tabledRevision;
     this.#leaseChanged = options.leaseChanged;
     this.#revision = revisionOf(options.state.revision);
     this.#floor = options.state.floor;
@@ -230,7 +234,7 @@ export class Store implements Applied, WatchedStore {
   }
 
   cursor(range: KeyRange, revision: number): LiveCursor {
-    return new TreeCursor(this.#tree, range, revision);
+    return new TreeCursor(this.#tree, range, revision, this.#tabledRevision);
   }
 
   hasLease(lease: LeaseId): boolean {

@@ -65,6 +65,7 @@ class Owner {
     this.#store = new Store({
       tree: this.#tree,
       state: emptyState,
+      tabledRevision: () => this.#tree?.durable?.revision ?? 0,
       watchLimits: { watcherBytesMax: 0, totalBytesMax: 0, sliceRowsMax: 0 },
       wakeWatchers: () => undefined,
       leaseChanged: () => undefined,

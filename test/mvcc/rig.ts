@@ -82,6 +82,7 @@ export class Rig {
     this.#store = new Store({
       tree: this.#tree,
       state: this.#tree.durable ?? emptyState,
+      tabledRevision: () => this.#tree?.durable?.revision ?? 0,
       watchLimits: { watcherBytesMax: 4000, totalBytesMax: 16_000, sliceRowsMax: 16 },
       wakeWatchers: () => {
         this.#behind = true;
