@@ -4,7 +4,7 @@
  *
  *   1 identity   MEMBER is what was written, and so is BUCKET where there is one
  *   2 manifest   MANIFEST is, and names tables that are there
- *   3 tables     bytes make the name, blocks and rows are as claimed, runs do not overlap
+ *   3 tables     bytes make the name, blocks and rows are as claimed, lanes are in order
  *   4 log        every segment, frame and entry; indexes, terms and the chain; where the tables end
  *   5 entries    what the tables hold already, they hold as the log has it
  *   6 rows       after a replay, what rows say of each other

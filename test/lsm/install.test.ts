@@ -5,12 +5,16 @@ import { Installation } from "../../src/lsm/install.ts";
 import { tablePath } from "../../src/lsm/table.ts";
 import type { Capture, Tree } from "../../src/lsm/tree.ts";
 import { SimDisk } from "../sim/disk.ts";
+import { versionKey } from "./model.ts";
 import { directory, openTree, type Position, textOf } from "./rig.ts";
 
-/** A tree with `count` rows, flushed at position `count`. */
+/** A tree with `count` rows and as many versions of five names, flushed at position `count`. */
 async function treeOf(disk: SimDisk, count: number): Promise<Tree<Position>> {
   const tree = await openTree(disk);
-  for (let at = 0; at < count; at++) tree.put(`p${at}`, Buffer.from(`value ${at}`));
+  for (let at = 0; at < count; at++) {
+    tree.put(`p${at}`, Buffer.from(`value ${at}`));
+    tree.put(versionKey(`v${at % 5}`, at), Buffer.from(`version ${at}`));
+  }
   tree.seal({ at: count });
   await tree.flushed();
   return tree;
@@ -47,6 +51,7 @@ test("a capture is read whole while merges replace its tables, which go when it 
   const restored = await openTree(copy);
   expect(restored.durable).toEqual({ at: 300 });
   expect(rowsOf(restored)).toEqual(before);
+  expect(restored.runs.map(({ rest }) => rest.tables.length > 0)).toEqual([true]);
   expect(await restored.check()).toEqual([]);
 
   const { hash } = must(capture.tables[0], "it has a table");
