@@ -21,7 +21,7 @@ import { type Position, type Term, termOf } from "../model/revision.ts";
 import type { CallOptions, ObjectStore } from "../object/store.ts";
 import { type Capture, knownTables, type Published, publish } from "../replication/checkpoint.ts";
 import { keyOf, readLatest, readManifest, type TableRef } from "../replication/manifest.ts";
-import type { Checkpoint } from "./commit.ts";
+import type { Checkpoint } from "./durable.ts";
 import type { Leadership } from "./leadership.ts";
 import { positionOf, type Rooms } from "./rooms.ts";
 

@@ -25,33 +25,15 @@ import type { Action, Entry } from "../model/entry.ts";
 import { Refusal, type RefusalKind } from "../model/refusal.ts";
 import type { Reply } from "../model/reply.ts";
 import { indexOf, type Position, type Revision, type Term } from "../model/revision.ts";
-import type { Store, StoreState } from "../mvcc/store.ts";
+import type { Store } from "../mvcc/store.ts";
 import { StoppedError } from "../replication/archive.ts";
 import { LogFullError } from "../wal/failure.ts";
 import type { Log } from "../wal/log.ts";
-import { fewMax, gather } from "./gather.ts";
+import { type Checkpoint, checkpointOf } from "./durable.ts";
+import { gather } from "./gather.ts";
 import { isGrave } from "./grave.ts";
 import type { Limits } from "./limits.ts";
 import type { CommitMeters } from "./meters.ts";
-
-/** What the tree's manifest remembers with each flush: where the log goes on, and the store's state. */
-export interface Checkpoint extends StoreState {
-  readonly index: number;
-  readonly term: number;
-  /** Hex. */
-  readonly chain: string;
-  /** No batch up to there was closed later, in milliseconds since 1970; absent in older manifests. */
-  readonly wallMs?: number;
-}
-
-/**
- * The checkpoint of a store whose last applied entry stands at `position`, when the log had come to
- * `wallMs`.
- */
-export function checkpointOf(position: Position, state: StoreState, wallMs: number): Checkpoint {
-  const { chain, index, term } = position;
-  return { ...state, index, term, chain: chain.toString(16), wallMs };
-}
 
 /** Takes the answer to a command. What it throws ends the member. */
 export type Settle = (answer: Reply | Refusal) => void;
@@ -292,7 +274,9 @@ export class Committer {
   async #run(): Promise<void> {
     try {
       for (;;) {
-        await gather(this.#options.clock, () => this.#open.waiters.length, this.#expected);
+        const { clock, limits } = this.#options;
+        const waiting = () => this.#open.waiters.length;
+        await gather(clock, waiting, this.#expected, limits.fewCallersMax);
         const batch = this.#close();
         if (batch === undefined) break;
         await this.#commit(batch);
@@ -313,7 +297,7 @@ export class Committer {
 
   /** Makes a batch durable and visible, and after it all that gather behind it without a gap. */
   async #commit(first: Batch): Promise<void> {
-    const { batchDelayMs = 0, clock, log, tree } = this.#options;
+    const { batchDelayMs = 0, clock, limits, log, tree } = this.#options;
     const started = clock.now();
     let batch = first;
     let position = log.position;
@@ -323,11 +307,13 @@ export class Committer {
       await tree.room();
       const done = batch;
       // A few callers are answered first, and ask again in time to share a sync with those that wait:
-      // else the two would take turns, and everybody would wait for two.
+      // else the two would take turns, and everybody would wait for two. And nobody is kept waiting
+      // for his answer by a sync during which nothing else is done.
       const callers = done.waiters.length + this.#open.waiters.length;
-      const areFew = callers <= fewMax;
+      const areFew = callers <= limits.fewCallersMax;
       this.#expected = areFew ? callers : 0;
-      const next = batchDelayMs > 0 || areFew ? undefined : this.#close();
+      const isAlone = batchDelayMs > 0 || areFew || this.#maySyncHere();
+      const next = isAlone ? undefined : this.#close();
       if (next === undefined) {
         this.#inFlight = undefined;
         this.#apply(done, position);
@@ -348,13 +334,21 @@ export class Committer {
     }
   }
 
+  /** Whether the event loop may stand still for a sync. Readers would wait with it. */
+  #maySyncHere(): boolean {
+    const { limits, log, reads, ship } = this.#options;
+    if (ship !== undefined) return false;
+    const { quickSyncMsMax: msMax } = limits;
+    return log.isQuick(reads() === this.#reads ? msMax : msMax / 2);
+  }
+
   /** Writes and syncs a closed batch; false when the disk is full and it was not written. */
   async #sync(batch: Batch): Promise<boolean> {
     const { clock, log, meters, reads, ship } = this.#options;
     const started = clock.now();
     meters.queueSeconds.observe((started - (batch.waiters[0]?.since ?? started)) / 1000);
     let shipped: Promise<void> | undefined;
-    const isQuiet = batch.waiters.length <= fewMax && reads() === this.#reads;
+    const isHere = this.#maySyncHere();
     this.#reads = reads();
     try {
       await log.sync(
@@ -364,7 +358,7 @@ export class Committer {
             // It is waited for below; until then its failure is nobody's.
             shipped.catch(() => undefined);
           }),
-        isQuiet && ship === undefined,
+        isHere,
       );
     } catch (error) {
       if (error instanceof LogFullError) return false;

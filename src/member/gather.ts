@@ -9,19 +9,18 @@
  */
 import type { Clock } from "../lib/clock.ts";
 
-/** Callers that are fewer than the processor and the disk can serve at the same time. */
-export const fewMax = 64;
 /** Turns of the event loop that bring nobody, after which those who are missing will not come. */
 const idleTurnsMax = 32;
 
 /**
  * Resolves when `expected` callers wait and a turn has brought no other, or no more come, or they are
- * no longer few. `waiting` tells how many there are.
+ * more than `fewMax`. `waiting` tells how many there are.
  */
 export async function gather(
   clock: Pick<Clock, "yield">,
   waiting: () => number,
   expected: number,
+  fewMax: number,
 ): Promise<void> {
   let count = waiting();
   for (let idle = 0; idle < idleTurnsMax && count < fewMax; idle++) {

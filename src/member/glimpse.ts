@@ -7,7 +7,7 @@ import { ensureDirectory } from "../lib/disk.ts";
 import { silent } from "../lib/logger.ts";
 import { HeldTables } from "../lsm/hold.ts";
 import { isDamage } from "../replication/restore.ts";
-import type { Checkpoint } from "./commit.ts";
+import type { Checkpoint } from "./durable.ts";
 import { type Course, coursesTo, newestIn, replayTo, type Source } from "./moment.ts";
 import { restoreCheckpoint } from "./restore.ts";
 import {

@@ -41,7 +41,6 @@ import { hasWaited, refuseUnlessKept } from "./alone.ts";
 import { readBond, writeBond } from "./bond.ts";
 import { beginBranch } from "./branch.ts";
 import { publishOwn } from "./checkpoint.ts";
-import { checkpointOf } from "./commit.ts";
 import {
   type DataDirectory,
   formatDirectory,
@@ -50,6 +49,7 @@ import {
   ready,
   someId,
 } from "./directory.ts";
+import { checkpointOf } from "./durable.ts";
 import { Leadership } from "./leadership.ts";
 import { archiveMeters } from "./meters.ts";
 import { outwait } from "./patience.ts";

@@ -14,6 +14,9 @@ export interface Settings {
   readonly segmentAgeMsMax: number;
   readonly memtableBytesMax: number;
   readonly cacheBytesMax: number;
+  /** See below; absent: as it is fixed there. No operator sets them. */
+  readonly fewCallersMax?: number;
+  readonly quickSyncMsMax?: number;
 }
 
 export const defaultSettings: Settings = {
@@ -21,7 +24,7 @@ export const defaultSettings: Settings = {
   txnOperationsMax: 128,
   segmentBytesMax: 50 * mebibyte,
   segmentAgeMsMax: 10_000,
-  memtableBytesMax: 16 * mebibyte,
+  memtableBytesMax: 64 * mebibyte,
   cacheBytesMax: 32 * mebibyte,
 };
 
@@ -40,6 +43,13 @@ export function limitsOf(settings: Settings) {
     fragmentBytesMax: messageBytesMax,
     /** A write that is not settled by then is answered with an unknown outcome: 5 s + 2 elections. */
     requestMsMax: 7000,
+    /** Callers that are few: they are waited for, to share a sync (gather.ts). */
+    fewCallersMax: settings.fewCallersMax ?? 64,
+    /**
+     * A sync of the log that takes no longer is made on the event loop; where reads wait, half of it.
+     * Negative: none is.
+     */
+    quickSyncMsMax: settings.quickSyncMsMax ?? 1,
     /** Decided and not committed: beyond it, writes are refused untried. */
     pendingEntriesMax: 32_768,
     pendingBytesMax: 256 * mebibyte,

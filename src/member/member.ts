@@ -19,8 +19,9 @@ import { indexOf, type Position, type Revision, type Term, termOf } from "../mod
 import { isReadOnly } from "../mvcc/txn.ts";
 import type { WatchNotice, WatchRequest } from "../mvcc/watcher.ts";
 import { LogFullError } from "../wal/failure.ts";
-import { type Checkpoint, Committer, type Fail, type Settle } from "./commit.ts";
+import { Committer, type Fail, type Settle } from "./commit.ts";
 import type { Identity } from "./directory.ts";
+import type { Checkpoint } from "./durable.ts";
 import { type BucketSettings, Duties } from "./duties.ts";
 import { Deadlines } from "./expire.ts";
 import { Lessor } from "./lessor.ts";

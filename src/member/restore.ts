@@ -9,8 +9,8 @@ import { readBoundary } from "../replication/boundary.ts";
 import { keyOf, keyOfTable, type Manifest } from "../replication/manifest.ts";
 import { decodeLogObject } from "../replication/record.ts";
 import { download, restoreNewest, type Skipped } from "../replication/restore.ts";
-import type { Checkpoint } from "./commit.ts";
 import type { DataDirectory } from "./directory.ts";
+import type { Checkpoint } from "./durable.ts";
 import { type BucketOptions, positionOf, type RecoverOptions } from "./rooms.ts";
 
 const parallel = 8;

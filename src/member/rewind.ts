@@ -23,7 +23,8 @@ import { ObjectError } from "../object/store.ts";
 import { keyOf, type Manifest } from "../replication/manifest.ts";
 import { holdCheckpoint } from "../replication/pin.ts";
 import { isDamage } from "../replication/restore.ts";
-import { Log, type LogOptions } from "../wal/log.ts";
+import { Log } from "../wal/log.ts";
+import type { LogOptions } from "../wal/options.ts";
 import { removeBond } from "./bond.ts";
 import {
   type Claimed,

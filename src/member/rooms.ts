@@ -14,9 +14,10 @@ import { schemaOf } from "../mvcc/schema.ts";
 import { emptyState, Store } from "../mvcc/store.ts";
 import type { ObjectStore } from "../object/store.ts";
 import type { StoreAt } from "../replication/restore.ts";
-import { Log, type LogOptions } from "../wal/log.ts";
-import { type Checkpoint, checkpointOf } from "./commit.ts";
+import { Log } from "../wal/log.ts";
+import type { LogOptions } from "../wal/options.ts";
 import type { DataDirectory } from "./directory.ts";
+import { type Checkpoint, checkpointOf } from "./durable.ts";
 import type { Leadership } from "./leadership.ts";
 import type { Limits } from "./limits.ts";
 

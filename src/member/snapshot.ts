@@ -22,8 +22,8 @@ import { schemaOf } from "../mvcc/schema.ts";
 import { emptyState, Store } from "../mvcc/store.ts";
 import { HeldLog } from "../wal/hold.ts";
 import { missing, Replay } from "../wal/replay.ts";
-import type { Checkpoint } from "./commit.ts";
 import { type Identity, identityIn } from "./directory.ts";
+import type { Checkpoint } from "./durable.ts";
 import { positionOf } from "./rooms.ts";
 
 /** Times MANIFEST may have changed while its tables were opened. */

@@ -1,6 +1,7 @@
 /** Physical compaction: what fell below the floor leaves the tables, in one sweep after the other. */
 import type { Tree } from "../lsm/tree.ts";
-import type { Checkpoint, Committer } from "./commit.ts";
+import type { Committer } from "./commit.ts";
+import type { Checkpoint } from "./durable.ts";
 
 export class Sweeper {
   readonly #committer: Committer;

@@ -26,8 +26,8 @@ import type { Store } from "../mvcc/store.ts";
 import { LogCheck } from "../wal/check.ts";
 import type { HeldLog } from "../wal/hold.ts";
 import { readBond } from "./bond.ts";
-import type { Checkpoint } from "./commit.ts";
 import { identityIn } from "./directory.ts";
+import type { Checkpoint } from "./durable.ts";
 import { positionOf } from "./rooms.ts";
 import { hold, storeOver } from "./snapshot.ts";
 

@@ -17,7 +17,6 @@ import { assert } from "../lib/assert.ts";
 import { chainHash } from "../lib/checksum.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Disk, type DiskFile, isFull } from "../lib/disk.ts";
-import type { Counter, Histogram } from "../lib/meter.ts";
 import type { Random } from "../lib/random.ts";
 import { type Batch, encodedEntries } from "../model/batch.ts";
 import type { Entry } from "../model/entry.ts";
@@ -26,9 +25,10 @@ import { type Index, indexOf, type Position } from "../model/revision.ts";
 import { LogFailedError, LogFullError } from "./failure.ts";
 import { randomSalt } from "./frame.ts";
 import { Gathering } from "./gathering.ts";
+import type { LogLimits, LogMeters, LogOptions, LogStatus } from "./options.ts";
 import { Pace } from "./pace.ts";
 import { LogReader } from "./reader.ts";
-import { begin, type Recovered, type RecoverOptions, recover } from "./recover.ts";
+import { begin, type Recovered, recover } from "./recover.ts";
 import type { Segment } from "./replay.ts";
 import { draftSegment, framesAt, type SegmentName, segmentName, writeHeader } from "./segment.ts";
 import { Spare } from "./spare.ts";
@@ -37,37 +37,6 @@ import { Spare } from "./spare.ts";
 const spareFromBytes = 2 ** 20;
 /** Room beyond what the segment before has, when it is half full or worth it. */
 const spareGrowth = 4;
-
-export interface LogOptions extends RecoverOptions {
-  readonly limits: LogLimits;
-  readonly meters: LogMeters;
-}
-
-export interface LogLimits {
-  /** A frame that would make its segment longer opens a new one; one frame alone may be longer. */
-  readonly segmentBytesMax: number;
-  /** A segment is left this many milliseconds after its first frame. */
-  readonly segmentAgeMsMax: number;
-  /** A segment of this many bytes has room made for the next; absent: 1 MiB. */
-  readonly spareFromBytes?: number;
-}
-
-export interface LogMeters {
-  /** Seconds that the sync of a frame took. */
-  readonly fsyncSeconds: Histogram;
-  /** Bytes of frames written. */
-  readonly bytes: Counter;
-}
-
-export interface LogStatus {
-  readonly segments: number;
-  /** Of all segments, in bytes. */
-  readonly bytes: number;
-  /** The first entry held; one past the last when the log holds none. */
-  readonly firstIndex: Index;
-  /** File name of the newest segment. */
-  readonly newestSegment: string;
-}
 
 /** The segment that frames are appended to. */
 interface Active {
@@ -169,6 +138,11 @@ export class Log {
   /** Whether a LogFailedError was thrown: the log takes no more calls. */
   get hasFailed(): boolean {
     return this.#failure !== undefined;
+  }
+
+  /** Whether a sync that is made here, see DiskFile.sync, takes `msMax` milliseconds or less. */
+  isQuick(msMax: number): boolean {
+    return this.#pace.isQuick(msMax);
   }
 
   /** Adds `entry` to the open frame. It must be the one after `position`, its term no lower. */
@@ -332,9 +306,10 @@ export class Log {
     }
     if (batch !== undefined) written?.(batch);
     const started = this.#clock.now();
-    await this.#settle(file.sync(here && this.#pace.isQuick));
+    await this.#settle(file.sync(here));
     const took = this.#clock.now() - started;
-    this.#pace.took(took);
+    if (here) this.#pace.took(took);
+    else this.#pace.passed();
     this.#meters.fsyncSeconds.observe(took / 1000);
     this.#meters.bytes.add(bytes.length);
     active.since ??= started;

@@ -1,24 +1,38 @@
 /**
- * How long syncs take, for who may wait on the event loop itself: that spares waking another thread,
- * a third of the time that a quick device takes. After a sync that was slow the next ones are made
- * elsewhere, so that a slow device holds the loop once in a hundred syncs and not more. A device that
- * stalls holds it for as long as it stalls, that once: only where few write and nobody reads.
+ * How long syncs take that are made on the event loop itself. That spares waking another thread and
+ * being woken by it, which costs several times what a quick device takes; but the loop stands still
+ * meanwhile. So whoever asks says how long it may; when the device turns out to be slower, it is left
+ * alone for a while, and then tried again. A device that stalls holds the loop for as long as it
+ * stalls, once.
  */
 
-const quickMsMax = 1;
-const slowSyncs = 100;
+/** What the newest sync counts in the average. */
+const weight = 1 / 8;
+/** Syncs that are made elsewhere before one is tried again. */
+const elsewhereMax = 100;
 
 export class Pace {
-  #slow = 0;
+  /** Milliseconds; undefined: to be tried. */
+  #average: number | undefined;
+  #elsewhere = 0;
 
-  /** Whether the newest syncs were quick. */
-  get isQuick(): boolean {
-    return this.#slow === 0;
+  /** Whether a sync may be made here that should take `msMax` at most. */
+  isQuick(msMax: number): boolean {
+    return (this.#average ?? 0) <= msMax;
   }
 
-  /** Notes how long a sync took, in milliseconds. */
+  /** Notes that a sync was made here, and how long it took in milliseconds. */
   took(milliseconds: number): void {
-    if (milliseconds > quickMsMax) this.#slow = slowSyncs;
-    else if (this.#slow > 0) this.#slow--;
+    this.#elsewhere = 0;
+    const average = this.#average ?? milliseconds;
+    this.#average = average + (milliseconds - average) * weight;
+  }
+
+  /** Notes that a sync was made elsewhere: how long it took there says little. */
+  passed(): void {
+    this.#elsewhere++;
+    if (this.#elsewhere < elsewhereMax) return;
+    this.#elsewhere = 0;
+    this.#average = undefined;
   }
 }

@@ -151,7 +151,7 @@ async function roundabouts(): Promise<number[]> {
   return found;
 }
 
-const livesLookedAt = 40;
+const livesLookedAt = 80;
 const few = await roundabouts();
 const seeds = whole ? [...new Set([...seedsUpTo(12), ...few])] : seedsOr(few);
 

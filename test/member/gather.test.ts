@@ -1,6 +1,8 @@
 /** Who shares a sync, turn by turn. */
 import { expect, test } from "bun:test";
-import { fewMax, gather } from "../../src/member/gather.ts";
+import { gather } from "../../src/member/gather.ts";
+
+const fewMax = 20;
 
 /** How many turns pass when so many callers wait after each; the last number stays. */
 async function turnsOf(waiting: readonly number[], expected: number): Promise<number> {
@@ -11,7 +13,8 @@ async function turnsOf(waiting: readonly number[], expected: number): Promise<nu
       return Promise.resolve();
     },
   };
-  await gather(clock, () => waiting[Math.min(turns, waiting.length - 1)] as number, expected);
+  const now = () => waiting[Math.min(turns, waiting.length - 1)] as number;
+  await gather(clock, now, expected, fewMax);
   return turns;
 }
 

@@ -8,7 +8,7 @@ import { DiskError } from "../../src/lib/disk.ts";
 import { silent } from "../../src/lib/logger.ts";
 import { type Random, SeededRandom } from "../../src/lib/random.ts";
 import { Registry } from "../../src/lib/registry.ts";
-import { defaultSettings, limitsOf, type Settings } from "../../src/member/limits.ts";
+import { limitsOf } from "../../src/member/limits.ts";
 import { Member } from "../../src/member/member.ts";
 import { recover } from "../../src/member/recover.ts";
 import type { Command } from "../../src/model/command.ts";
@@ -23,6 +23,7 @@ import { wholeQuery } from "../support/query.ts";
 import { Book, pairsAt } from "./book.ts";
 import { type Fate, type Fortune, Host } from "./host.ts";
 import { Sight } from "./sight.ts";
+import { pipelined, settings } from "./sizes.ts";
 
 export interface LifeOptions {
   readonly seed: number;
@@ -41,14 +42,6 @@ export interface LifeOptions {
   readonly ended?: (host: Host) => boolean;
 }
 
-/** So small that segments, memtables and runs turn over all the time. */
-const settings: Settings = {
-  ...defaultSettings,
-  segmentBytesMax: 6144,
-  segmentAgeMsMax: 3000,
-  memtableBytesMax: 4096,
-  cacheBytesMax: 131_072,
-};
 const dataDirectory = "/data";
 const clients = 16;
 /** How long the disk goes on failing: some wait for room as long as it takes. */
@@ -157,7 +150,7 @@ export class Life {
       dataDirectory,
       name: "one",
       clientUrls: () => [],
-      settings,
+      settings: this.#options.seed % 2 === 0 ? settings : pipelined,
       disk: host.disk,
       clock: host.clock,
       random: new SeededRandom(this.#random.below(2 ** 32)),

@@ -1,7 +1,7 @@
 /** A busy log writes into room that was made before; where there can be none it goes on without. */
 import { expect, test } from "bun:test";
 import { must } from "../../src/lib/assert.ts";
-import type { LogLimits } from "../../src/wal/log.ts";
+import type { LogLimits } from "../../src/wal/options.ts";
 import { type DiskCall, SimDisk } from "../sim/disk.ts";
 import { append, directory, nameOf, openLog, print } from "./logbook.ts";
 
