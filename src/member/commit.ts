@@ -307,13 +307,11 @@ export class Committer {
       await tree.room();
       const done = batch;
       // A few callers are answered first, and ask again in time to share a sync with those that wait:
-      // else the two would take turns, and everybody would wait for two. And nobody is kept waiting
-      // for his answer by a sync during which nothing else is done.
+      // else the two would take turns, and everybody would wait for two.
       const callers = done.waiters.length + this.#open.waiters.length;
       const areFew = callers <= limits.fewCallersMax;
       this.#expected = areFew ? callers : 0;
-      const isAlone = batchDelayMs > 0 || areFew || this.#maySyncHere();
-      const next = isAlone ? undefined : this.#close();
+      const next = batchDelayMs > 0 || areFew ? undefined : this.#close();
       if (next === undefined) {
         this.#inFlight = undefined;
         this.#apply(done, position);
@@ -334,11 +332,14 @@ export class Committer {
     }
   }
 
-  /** Whether the event loop may stand still for a sync. Readers would wait with it. */
-  #maySyncHere(): boolean {
+  /**
+   * Whether the event loop may stand still for a sync: where few write, so that there is not much to
+   * do meanwhile. Readers would wait with it.
+   */
+  #maySyncHere({ waiters }: Batch): boolean {
     const { limits, log, reads, ship } = this.#options;
-    if (ship !== undefined) return false;
-    const { quickSyncMsMax: msMax } = limits;
+    const { fewCallersMax, quickSyncMsMax: msMax } = limits;
+    if (ship !== undefined || waiters.length > fewCallersMax) return false;
     return log.isQuick(reads() === this.#reads ? msMax : msMax / 2);
   }
 
@@ -348,7 +349,7 @@ export class Committer {
     const started = clock.now();
     meters.queueSeconds.observe((started - (batch.waiters[0]?.since ?? started)) / 1000);
     let shipped: Promise<void> | undefined;
-    const isHere = this.#maySyncHere();
+    const isHere = this.#maySyncHere(batch);
     this.#reads = reads();
     try {
       await log.sync(
