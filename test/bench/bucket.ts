@@ -4,7 +4,7 @@ import { Clients } from "./clients.ts";
 import { type Cloud, cloudBucket, cloudKeys, startCloud } from "./cloud.ts";
 import type { Contender, ContenderName } from "./contender.ts";
 import { median } from "./drive.ts";
-import { h2load } from "./h2load.ts";
+import { h2load, timedH2load } from "./h2load.ts";
 import { idleRequests } from "./idle.ts";
 import { keyOf } from "./keys.ts";
 import type { PhaseFigures, PhaseName, PhaseSettings } from "./phases.ts";
@@ -111,7 +111,7 @@ class Bench {
       const call = { port: server.port, path: paths.put, message, connections, streams };
       await h2load(tool, this.#round.directory, { ...call, requests: Math.ceil(count / 2) });
       const before = await clients.revision();
-      const figures = await h2load(tool, this.#round.directory, { ...call, requests: count });
+      const figures = await timedH2load(tool, this.#round.directory, { ...call, requests: count });
       const grown = (await clients.revision()) - before;
       if (grown !== count) throw new Error(`${count} puts made ${grown} revisions`);
       const name = `port ${milliseconds} ms ${connections}x${streams}`;

@@ -16,7 +16,7 @@ export const door: Suite = {
   about:
     "Calls on a store of 2,000 keys (64-byte keys, 256-byte values), connections x calls in flight " +
     "on each, for 2 s each, after a warm-up of 5 s of puts and reads, and one of each kind. h2load makes those that repeat one request; its puts " +
-    "overwrite one key. Our own client makes those that vary: puts of many keys, one after the " +
+    "overwrite one key, and how long its calls take is seen in a quarter as many more, because that costs it rate. Our own client makes those that vary: puts of many keys, one after the " +
     "other; puts and reads by turns (mixed); and puts that are watched, by 1,000 watchers of a key " +
     "each on 10 streams while 16x4 callers put those keys, then by one watcher while one caller puts " +
     "when it has seen the event. There the latency is from the sending of the put to the arrival of " +

@@ -2,7 +2,8 @@
 import { RangeResponse, TxnResponse } from "../../src/gen/etcdserverpb/rpc.ts";
 import type { Clients } from "./clients.ts";
 import type { Contender, Server } from "./contender.ts";
-import { type H2loadFigures, h2load } from "./h2load.ts";
+import type { Latencies } from "./drive.ts";
+import { type H2loadFigures, h2load, timedH2load } from "./h2load.ts";
 import { keyEnd, keyOf, keyPrefix, numberIn } from "./keys.ts";
 import { callsIn } from "./pace.ts";
 import { processorSeconds } from "./process.ts";
@@ -24,9 +25,14 @@ export interface Workload {
 
 export interface WorkloadFigures extends H2loadFigures {
   readonly calls: number;
+  /** Of other calls, as many as timedShare says. */
+  readonly latencies: Latencies;
   /** Seconds of processor time that the server used for them. */
   readonly processorSeconds: number;
 }
+
+/** So many calls are made once more to see how long each takes, as a share. */
+const timedShare = 1 / 4;
 
 const key = keyOf(0);
 
@@ -95,15 +101,19 @@ export async function measure(
   const used = processorSeconds(pid);
   const figures = await make(calls);
   const spent = processorSeconds(pid) - used;
+  const requests = Math.ceil(calls * timedShare);
+  const timed = await timedH2load(round.h2load, round.directory, { ...call, requests });
   const last = await clients.call(path, message);
   if (!isRight(last)) throw new Error(`${contender}: ${name} is answered wrongly at the end`);
   const grown = (await clients.revision()) - before;
-  if (grown !== (writes ? calls + 2 : 0)) {
-    throw new Error(`${contender}: ${calls} calls of ${name} made ${grown - 2} revisions`);
+  const made = calls + requests;
+  if (grown !== (writes ? made + 2 : 0)) {
+    throw new Error(`${contender}: ${made} calls of ${name} made ${grown - 2} revisions`);
   }
   // What is written has answers that grow with the revision; what is read has always the same.
-  const bytes = calls * (example.length + 5);
-  const wrong = writes ? figures.dataBytes < bytes : figures.dataBytes !== bytes;
-  if (wrong) throw new Error(`${contender}: ${name} had ${figures.dataBytes} bytes of answers`);
-  return { ...figures, calls, processorSeconds: spent };
+  const bytes = made * (example.length + 5);
+  const dataBytes = figures.dataBytes + timed.dataBytes;
+  const wrong = writes ? dataBytes < bytes : dataBytes !== bytes;
+  if (wrong) throw new Error(`${contender}: ${name} had ${dataBytes} bytes of answers`);
+  return { ...figures, calls, latencies: timed.latencies, processorSeconds: spent };
 }
