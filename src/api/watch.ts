@@ -247,7 +247,7 @@ class WatchStream {
     this.#ready.delete(watch);
     const notice = watch.handle.take();
     if (notice === undefined) return true;
-    this.#ready.add(watch);
+    if (watch.handle.isReady()) this.#ready.add(watch);
     if (notice.kind === "compacted") {
       this.#send({
         watchId: watch.id,

@@ -69,6 +69,8 @@ export interface WatchHandle {
   readonly revision: Revision;
   /** The next notice; undefined when nothing waits. */
   take(): WatchNotice | undefined;
+  /** Whether another waits. */
+  isReady(): boolean;
   /** Whether the client has been handed everything up to the store's revision. */
   isCurrent(): boolean;
   cancel(): void;
@@ -311,6 +313,7 @@ export class Member {
     return {
       revision,
       take: () => watchers.take(watcher),
+      isReady: () => watcher.isReady,
       isCurrent: () => watchers.isCurrent(watcher),
       cancel: () => watchers.cancel(watcher),
     };
