@@ -99,6 +99,8 @@ export class Replay {
     let next = start + 1;
     for (; next < names.length && !this.#isAtEnd; next++) {
       last.file.close();
+      // The file may be longer: room that was not used, or an append that failed.
+      must(this.sealed[next - 1], "all but the last are sealed").bytes = last.scan.offset;
       last = await this.#read(at(names, next), names[next + 1], false);
     }
     this.beyond = names.slice(next);

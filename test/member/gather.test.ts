@@ -4,10 +4,13 @@ import { gather } from "../../src/member/gather.ts";
 
 const fewMax = 20;
 
-/** How many turns pass when so many callers wait after each; the last number stays. */
-async function turnsOf(waiting: readonly number[], expected: number): Promise<number> {
+/**
+ * How many turns pass, of `turnMs` each, when so many callers wait after each; the last number stays.
+ */
+async function turnsOf(waiting: readonly number[], expected: number, turnMs = 0): Promise<number> {
   let turns = 0;
   const clock = {
+    now: () => turns * turnMs,
     yield: () => {
       turns++;
       return Promise.resolve();
@@ -36,6 +39,12 @@ test("those who do not come again are not waited for for long", async () => {
   expect(await turnsOf([3], 16)).toBe(32);
   const slow = [...Array<number>(30).fill(3), ...Array<number>(30).fill(4), 5];
   expect(await turnsOf(slow, 16)).toBe(60 + 32);
+});
+
+test("nor for many turns where these are long", async () => {
+  expect(await turnsOf([3], 16, 2)).toBe(1);
+  expect(await turnsOf([3], 16, 0.09)).toBe(3);
+  expect(await turnsOf([3, 3, 4], 16, 0.15)).toBe(4);
 });
 
 test("where there are many nobody is waited for", async () => {

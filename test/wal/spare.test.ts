@@ -53,6 +53,18 @@ test("no room is longer than a segment, and a segment that fills its room goes o
   expect(again.replayed.map(print)).toHaveLength(60);
 });
 
+test("what a log says of its size is without room, after a start too", async () => {
+  const disk = new SimDisk();
+  const { log } = await openLog(disk, { limits });
+  for (let frame = 0; frame < 30; frame++) await append(log, value);
+  const { bytes, segments } = log.status();
+  expect(segments).toBeGreaterThan(2);
+  expect(bytes).toBe(segments * 512 + 30 * 512);
+  expect(sizesOf(disk).reduce((sum, size) => sum + size, 0)).toBeGreaterThan(bytes);
+  const again = await openLog(disk.processCrash(), { limits });
+  expect(again.log.status()).toMatchObject({ bytes, segments });
+});
+
 test("a log that is hardly written to has none", async () => {
   const disk = new SimDisk();
   const { log } = await openLog(disk, { limits: { ...limits, spareFromBytes: 8192 } });
