@@ -176,7 +176,8 @@ test("the end of an append that a crash cut off is dropped, and said once", asyn
   using original = temporaryDirectory();
   const truth = await sample(original.path);
   const log = `${original.path}/${newestSegment(original.path)}`;
-  fs.appendFileSync(log, Buffer.alloc(700));
+  // Of its two sectors the first did not reach the disk.
+  fs.appendFileSync(log, Buffer.alloc(700).fill(1, 512));
   for (const cutOffs of [1, 0]) {
     await using t4 = await startT4(original.path);
     expect(await readAll(t4.port)).toBe(truth);
