@@ -34,7 +34,7 @@ export const causes: Readonly<Record<string, string>> = {
     "slower. Each event is a message and a frame of its own.",
   "rate of a bare server or log":
     "A put is read, decided, written to the log's frame, hashed, indexed twice in memory and later written " +
-    "to a table, on the thread that serves the sockets; the bare server answers fixed bytes. Of the 10 " +
+    "to a table, on the thread that serves the sockets; the bare server answers fixed bytes. Of the 8 " +
     "microseconds that a put costs, the bare server's share is 1.",
   "put p99 beside checkpoints, of quiet":
     "The AWS SDK hashes and copies the body of a table, up to 16 MB, in one piece on the event loop, " +
