@@ -69,21 +69,19 @@ function checkData(store: Store, tree: RowSet, claim: Claim): void {
     );
     if (key !== last) newer = undefined;
     last = key;
+    // What only reads below the floor would see may be gone, in any pattern.
+    const next = newer !== undefined && newer.modRevision > store.floor ? newer : undefined;
     if (isTombstone(row.bytes, row.start)) {
-      claim(
-        newer === undefined || newer.version === 1,
-        () => `${named()} was put over a tombstone`,
-      );
+      claim(next === undefined || next.version === 1, () => `${named()} was put over a tombstone`);
       newer = undefined;
       continue;
     }
     const pair = decodeVersion(key, revision, row.bytes, row.start, row.end);
     claim(pair.createRevision <= revision, () => `${named()} was created after it was modified`);
     claim(pair.version > 1 || pair.createRevision === revision, () => `${named()}: version`);
-    // What only reads below the floor would see may be gone, in any pattern.
-    if (newer !== undefined && newer.version > 1 && newer.modRevision > store.floor) {
-      claim(newer.version === pair.version + 1, () => `${named()}: a version is missing after it`);
-      claim(newer.createRevision === pair.createRevision, () => `${named()}: creation differs`);
+    if (next !== undefined && next.version > 1) {
+      claim(next.version === pair.version + 1, () => `${named()}: a version is missing after it`);
+      claim(next.createRevision === pair.createRevision, () => `${named()}: creation differs`);
     }
     newer = pair;
   }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { SeededRandom } from "../../src/lib/random.ts";
-import type { PutCommand } from "../../src/model/command.ts";
+import type { Command, PutCommand } from "../../src/model/command.ts";
 import type { Entry } from "../../src/model/entry.ts";
 import { indexOf, termOf } from "../../src/model/revision.ts";
 import { checkEntry, checkStore } from "../../src/mvcc/check.ts";
@@ -20,22 +20,26 @@ function put(key: string, value: string): PutCommand {
   };
 }
 
+/** Decides and applies commands; the entries of that. */
+function applied({ store }: Rig, commands: readonly Command[], first = 1): Entry[] {
+  return commands.map((command, at) => {
+    const { action, revision } = store.decide(command);
+    const entry = { index: indexOf(first + at), term: termOf(1), revision, action } as Entry;
+    store.apply(entry);
+    return entry;
+  });
+}
+
 /** Puts "a" twice and deletes it; the entries of that. */
 async function changed(): Promise<{ rig: Rig; entries: Entry[] }> {
   const rig = new Rig(new SeededRandom(1));
   await rig.open();
   const range = { key: "a", end: "" };
-  const commands = [
+  const entries = applied(rig, [
     put("a", "one"),
     put("a", "two"),
     { kind: "deleteRange", range, previous: false },
-  ];
-  const entries = commands.map((command, at) => {
-    const { action, revision } = rig.store.decide(command as PutCommand);
-    const entry = { index: indexOf(at + 1), term: termOf(1), revision, action } as Entry;
-    rig.store.apply(entry);
-    return entry;
-  });
+  ]);
   return { rig, entries };
 }
 
@@ -65,6 +69,24 @@ test("rows that an entry made are held against it, down to the floor", async () 
   expect(checkStore(store, tree)).not.toEqual([]);
   await tree.close();
 });
+
+test.each([
+  { floor: 6, told: [] },
+  { floor: 5, told: ['"a" at revision 4 was put over a tombstone'] },
+])(
+  "what was between a tombstone and a version may be gone, where the floor is $floor",
+  async (at) => {
+    const { rig } = await changed();
+    const { store, tree } = rig;
+    applied(rig, [put("a", "1"), put("a", "2"), { kind: "compact", revision: at.floor }], 4);
+    // A merge of the newer runs drops the first; the tombstone is in an older run.
+    for (const revision of [2, 3, 5]) tree.delete(dataKey("a", revision, 0));
+    expect(checkStore(store, tree).filter((what) => what.includes("tombstone"))).toEqual([
+      ...at.told,
+    ]);
+    await tree.close();
+  },
+);
 
 test("the versions of a key are told newest first, and of no other key", async () => {
   const { rig } = await changed();
