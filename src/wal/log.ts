@@ -35,7 +35,7 @@ import { Spare } from "./spare.ts";
 
 /** From so many bytes on a segment is worth room for the next. */
 const spareFromBytes = 2 ** 20;
-/** Room beyond what the segment before has, when it is half full or worth it. */
+/** The next has so many times the bytes that this one has by then: when half of its room is used, or more. */
 const spareGrowth = 4;
 
 /** The segment that frames are appended to. */

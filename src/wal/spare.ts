@@ -3,12 +3,13 @@
  * before it fills up. What is written into room that is there already needs one write of the device
  * to be durable; what makes a file longer needs two or three, one after the other, because the file
  * system notes new blocks and the length too. Allocating blocks without writing them (fallocate)
- * saves nothing of that. So each byte of a busy log is written twice, and a sync takes half the time.
+ * saves little of that. So each byte of a busy log is written twice, and a sync takes half the time.
  *
  *   active  |#############> 0 0 0|            half full: the next one is begun
- *   spare   |0 0 0 0 0 0 0 > . . .|  twice as long; becomes active by a header, a sync and a rename
+ *   spare   |0 0 0 0 0 0 0 > . . .|  longer; becomes active by a header, a sync and a rename
  *
- * A log that is hardly written to has no spare: there is none before a segment has `bytesMin`.
+ * A log that is hardly written to has no spare: there is none before a segment is
+ * worth it (LogLimits.spareFromBytes).
  */
 import { type Disk, type DiskFile, isFull, removeIfThere, temporarySuffix } from "../lib/disk.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -66,11 +67,6 @@ export class Spare {
     this.#ready = undefined;
     this.#isGivenUp = false;
     return room;
-  }
-
-  /** Resolves when nothing is being made. */
-  async settled(): Promise<void> {
-    await this.#filling;
   }
 
   /** Ends what is being made, and removes the file. */
